@@ -1,0 +1,191 @@
+/// An operation kernels compute. The names are those of the command line.
+public enum Op: String, Hashable, Sendable, Codable, CaseIterable {
+  case gemm
+  case attention
+  case quantize
+  case layerNorm = "layer-norm"
+  case gelu
+  case residual
+  case embedding
+  case meanPool = "mean-pool"
+}
+
+/// The name of one size of a Problem; each is also a command-line flag.
+public enum Dimension: String, Hashable, Sendable, Codable, CaseIterable, Comparable, CodingKeyRepresentable {
+  case m, n, k
+  case batch, tokens, context, heads
+  case kvHeads = "kv-heads"
+  case headDim = "head-dim"
+  case rows, channels, state
+
+  private var order: Int { Self.allCases.firstIndex(of: self)! }
+  public static func < (a: Dimension, b: Dimension) -> Bool { a.order < b.order }
+}
+
+/// The sizes of a Problem, by name.
+public struct Shape: Hashable, Sendable, ExpressibleByDictionaryLiteral {
+  public private(set) var sizes: [Dimension: Int]
+
+  public init(_ sizes: [Dimension: Int]) { self.sizes = sizes }
+  public init(dictionaryLiteral elements: (Dimension, Int)...) {
+    sizes = Dictionary(uniqueKeysWithValues: elements)
+  }
+
+  /// The size of `dimension`, or 1 where the Problem does not have it.
+  public subscript(dimension: Dimension) -> Int {
+    get { sizes[dimension] ?? 1 }
+    set { sizes[dimension] = newValue }
+  }
+}
+
+extension Shape: Codable {
+  public init(from decoder: any Decoder) throws {
+    sizes = try [Dimension: Int](from: decoder)
+    if let bad = sizes.first(where: { $0.value < 0 }) {
+      throw DecodingError.dataCorrupted(
+        .init(codingPath: decoder.codingPath, debugDescription: "\(bad.key.rawValue) is \(bad.value); a size is ≥ 0"))
+    }
+  }
+  public func encode(to encoder: any Encoder) throws { try sizes.encode(to: encoder) }
+}
+
+/// What follows a GEMM in the same pass over its output.
+public struct Epilogue: OptionSet, Hashable, Sendable, Codable {
+  public let rawValue: Int
+  public init(rawValue: Int) { self.rawValue = rawValue }
+  public static let bias = Epilogue(rawValue: 1)
+  public static let gelu = Epilogue(rawValue: 2)
+  public static let residual = Epilogue(rawValue: 4)
+
+  private static let names: [(Epilogue, String)] = [
+    (.bias, "bias"), (.gelu, "gelu"), (.residual, "residual"),
+  ]
+}
+
+extension Epilogue: LosslessStringConvertible {
+  /// `bias+gelu`, or `none`.
+  public init?(_ description: String) {
+    self = []
+    if description == "none" { return }
+    for part in description.split(separator: "+", omittingEmptySubsequences: false) {
+      guard let match = Epilogue.names.first(where: { $0.1 == part }) else { return nil }
+      insert(match.0)
+    }
+  }
+  public var description: String {
+    isEmpty
+      ? "none" : Epilogue.names.filter { contains($0.0) }.map(\.1).joined(separator: "+")
+  }
+  public init(from decoder: any Decoder) throws { self = try decoder.losslessString("epilogue") }
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(description)
+  }
+}
+
+/// Which keys a query may see.
+public enum Mask: String, Hashable, Sendable, Codable, CaseIterable {
+  case full, causal
+}
+
+/// Where the operands lie when a Problem is timed: two states are two Problems.
+public enum OperandState: String, Hashable, Sendable, Codable, CaseIterable {
+  /// Operands in cache, as far as they fit.
+  case hot
+  /// Weights streamed from DRAM, rotating over more buffers than the last-level cache holds.
+  case cold
+}
+
+/// One operation with types, shape and variant. Equal Problems do the same work.
+///
+/// A GEMM Problem is f32 in, f32 out: with `a8` formats the quantisation of activations belongs to
+/// it, and counts in its time.
+public struct Problem: Hashable, Sendable, Codable {
+  public var op: Op
+  public var format: Format
+  public var shape: Shape
+  public var epilogue: Epilogue
+  public var mask: Mask
+  public var state: OperandState
+
+  public init(
+    _ op: Op, format: Format = .f32, shape: Shape, epilogue: Epilogue = [], mask: Mask = .full,
+    state: OperandState = .hot
+  ) {
+    self.op = op
+    self.format = format
+    self.shape = shape
+    self.epilogue = epilogue
+    self.mask = mask
+    self.state = state
+  }
+
+  public static func gemm(
+    _ format: Format, m: Int, n: Int, k: Int, epilogue: Epilogue = [], state: OperandState = .hot
+  ) -> Problem {
+    Problem(.gemm, format: format, shape: [.m: m, .n: n, .k: k], epilogue: epilogue, state: state)
+  }
+
+  /// `batch` sequences of `tokens` each attending to themselves.
+  public static func attention(
+    batch: Int, tokens: Int, heads: Int, headDim: Int, mask: Mask = .full
+  ) -> Problem {
+    Problem(
+      .attention, shape: [.batch: batch, .tokens: tokens, .heads: heads, .headDim: headDim], mask: mask)
+  }
+
+  /// A row-wise op over `rows×channels`.
+  public static func rowwise(_ op: Op, rows: Int, channels: Int) -> Problem {
+    Problem(op, shape: [.rows: rows, .channels: channels])
+  }
+
+  /// Arithmetic operations of the unmasked work; a multiply-add is two. Row-wise ops count one per element.
+  public var operations: Double {
+    let s = shape
+    switch op {
+    case .gemm:
+      return 2 * Double(s[.m]) * Double(s[.n]) * Double(s[.k])
+    case .attention:
+      let tokens = Double(s[.tokens])
+      let pairs = mask == .causal ? tokens * (tokens + 1) / 2 : tokens * tokens
+      return 4 * Double(s[.batch]) * Double(s[.heads]) * pairs * Double(s[.headDim])
+    case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
+      return Double(s[.rows]) * Double(s[.channels])
+    }
+  }
+
+  /// Bytes the algorithm must move at least: every operand once.
+  public var bytes: Double {
+    let s = shape
+    switch op {
+    case .gemm:
+      let c = Double(s[.m]) * Double(s[.n]) * 4
+      return Double(format.weightBytes(n: s[.n], k: s[.k])) + Double(s[.m]) * Double(s[.k]) * 4 + c
+        + (epilogue.contains(.residual) ? c : 0)
+    case .attention:
+      return 16 * Double(s[.batch]) * Double(s[.tokens]) * Double(s[.heads]) * Double(s[.headDim])
+    case .quantize:
+      return 5 * Double(s[.rows]) * Double(s[.channels])
+    case .layerNorm, .residual:
+      return 12 * Double(s[.rows]) * Double(s[.channels])
+    case .gelu, .embedding:
+      return 8 * Double(s[.rows]) * Double(s[.channels])
+    case .meanPool:
+      return 4 * Double(s[.rows]) * Double(s[.channels])
+    }
+  }
+}
+
+extension Problem: CustomStringConvertible {
+  /// `gemm w8a8 m=128 n=1536 k=384 epilogue=bias+gelu state=hot`: the form of a line in a .shapes file.
+  public var description: String {
+    var words = [op.rawValue, format.description]
+    for (dimension, size) in shape.sizes.sorted(by: { $0.key < $1.key }) {
+      words.append("\(dimension.rawValue)=\(size)")
+    }
+    if !epilogue.isEmpty { words.append("epilogue=\(epilogue)") }
+    if op == .attention { words.append("mask=\(mask.rawValue)") }
+    words.append("state=\(state.rawValue)")
+    return words.joined(separator: " ")
+  }
+}

@@ -1,0 +1,314 @@
+// The kernel ABI: status codes, argument structs and the table of every kernel in this build.
+//
+// A kernel is a pure function over one block of a Problem on one ISA. It owns no memory, starts no
+// thread, takes no lock, and touches nothing outside the ranges its arguments describe. The caller
+// blocks, packs, schedules and supplies scratch.
+//
+// Letters are the field's own: M, N, K problem sizes; mr×nr register tile; kr = K values
+// interleaved in packed B; mc/kc/nc cache blocks. Strides are in elements unless the name says
+// bytes.
+#ifndef CWALLCLOCKKERNELS_H
+#define CWALLCLOCKKERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---------------------------------------------------------------------------------------------
+// Vocabulary. The numbers are not stable across builds; the names are.
+
+typedef enum wc_status {
+  WC_OK = 0,
+  WC_INVALID_ARGUMENT = 1,  // an argument is outside what the table row promises
+  WC_UNSUPPORTED = 2,       // this build or this row does not do that
+} wc_status;
+
+typedef enum wc_isa {
+  WC_ISA_scalar = 0,
+  WC_ISA_avx2,  // AVX2 + FMA + F16C
+  WC_ISA_avxvnni,
+  WC_ISA_avx512,  // F + BW + DQ + VL
+  WC_ISA_avx512vnni,
+  WC_ISA_avx512bf16,
+  WC_ISA_amxint8,
+  WC_ISA_amxbf16,
+  WC_ISA_neon,
+  WC_ISA_neondot,
+  WC_ISA_neoni8mm,
+  WC_ISA_neonbf16,
+} wc_isa;
+
+typedef enum wc_type {
+  WC_TYPE_none = 0,
+  WC_TYPE_f32,
+  WC_TYPE_f16,
+  WC_TYPE_bf16,
+  WC_TYPE_s8,
+  WC_TYPE_u8,   // an s8 value plus 128
+  WC_TYPE_s16,  // an s8 value widened
+  WC_TYPE_s32,
+  WC_TYPE_q4g32,  // unsigned 4-bit codes, value = scale·(code − 8), one f16 scale per 32 along K
+  WC_TYPE_q4g64,
+  WC_TYPE_q4g128,
+} wc_type;
+
+typedef enum wc_op {
+  WC_OP_gemm = 0,
+  WC_OP_attention,
+  WC_OP_quantize,    // rows f32 → the A type of a GEMM kernel, with scales and group sums
+  WC_OP_layer_norm,  // rows
+  WC_OP_gelu,        // elementwise, erf form
+  WC_OP_residual,    // elementwise sum
+  WC_OP_embedding,   // gather and sum of rows
+  WC_OP_mean_pool,   // mean over the rows of each sequence, then L2 normalisation if asked
+} wc_op;
+
+// How the B operand lies in memory once packed.
+typedef enum wc_layout {
+  WC_LAYOUT_none = 0,
+  // [N/nr][K/kr][nr][kr] elements of the row's B type; N padded with zeros to nr, K to kr.
+  WC_LAYOUT_panel,
+  // [N/nr][K/g] records of g·nr/2 bytes of codes followed by nr f16 scales. Codes: k-steps of kr
+  // values are taken in pairs; byte [nr][kr] of a pair holds step 2i in its low nibble and step
+  // 2i+1 in its high nibble, so that unpacking needs an AND and a shift, no permute.
+  WC_LAYOUT_q4_panel,
+} wc_layout;
+
+// Run-time knobs a kernel reads, and so what the tuner may vary. Bits.
+typedef enum wc_knobs {
+  WC_KNOBS_none = 0,
+  WC_KNOB_mc = 1 << 0,        // rows per block
+  WC_KNOB_nc = 1 << 1,        // columns per block, a multiple of nr
+  WC_KNOB_kc = 1 << 2,        // K per block, a multiple of kr and of the quant group
+  WC_KNOB_prefetch = 1 << 3,  // bytes ahead in packed B; 0 = none
+  WC_KNOB_bq = 1 << 4,        // query rows per block (attention)
+  WC_KNOB_bk = 1 << 5,        // keys per block (attention)
+  WC_KNOB_rows = 1 << 6,      // rows per range handed to a thread (row-wise ops)
+} wc_knobs;
+
+// What may follow the last K block, in this order: scale, bias, activation, residual. Bits.
+typedef enum wc_epilogue {
+  WC_EPILOGUE_none = 0,
+  WC_EPILOGUE_bias = 1 << 0,
+  WC_EPILOGUE_gelu = 1 << 1,  // erf form
+  WC_EPILOGUE_residual = 1 << 2,
+} wc_epilogue;
+
+typedef enum wc_flags {
+  WC_FLAGS_none = 0,
+  WC_EXACT = 1 << 0,       // same bits as every other WC_EXACT row of the same A value type and B type
+  WC_ACCUMULATE = 1 << 1,  // K may be split over calls through `acc`
+} wc_flags;
+
+// ---------------------------------------------------------------------------------------------
+// gemm: C[M×N] = epilogue(A[M×K] · W[K×N])
+
+enum {
+  WC_GEMM_FIRST = 1 << 0,  // first K block: accumulators start from zero (or compensation)
+  WC_GEMM_LAST = 1 << 1,   // last K block: apply scales and epilogue, write C
+};
+
+// One block of a GEMM: any m ≥ 0, n ≥ 0; k ≥ 0 is the extent of this K block.
+//
+// Between FIRST and LAST the accumulators live in `acc`; a call that is both never touches `acc`.
+// k = 0 with FIRST|LAST writes what the epilogue makes of zero.
+//
+// Epilogue arithmetic, the same on every ISA (fma = fused, one rounding):
+//   s8 weights:  t = (float)acc_s32 · a_scale[m];  t = fma(t, b_scale[n], bias[n])
+//   q4 weights, a8:  per group in ascending order g: f = fma((float)(Σ_s32 − 8·a_sum[m][g]),
+//                scale[n][g], f);  t = fma(f, a_scale[m], bias[n])
+//   float weights:   t = acc + bias[n]
+// then gelu, then + residual[m][n].
+typedef struct wc_gemm_args {
+  size_t m, n, k;
+  const void *a;  // m×k, row-major, the row's A type; rows are padded with zeros to a multiple of kr
+  size_t lda;
+  const float *a_scale;   // m; A types s8, u8, s16
+  const int32_t *a_sum;   // m × (k/g): Σ of A's s8 values over each group of this K block; B type q4
+  size_t lda_sum;
+  const void *b;          // packed; points at (first panel of the block, first k of the K block)
+  size_t b_panel_bytes;   // from one nr-wide panel to the next
+  const float *b_scale;   // n; B type s8
+  const int32_t *b_sum;   // n: Σ over the whole K of the s8 weights; A type u8
+  const float *bias;      // n, or null
+  const float *residual;  // m×n, or null; may equal c
+  size_t ldr;
+  float *c;  // m×n, overwritten on the last K block
+  size_t ldc;
+  void *acc;  // m×n s32 (s8 weights) or f32 (others), n rounded up to nr columns, 64-byte aligned
+  size_t ldacc;
+  void *scratch;       // the row's gemm_scratch_bytes(k), 64-byte aligned, or null when that is 0
+  uint32_t flags;      // WC_GEMM_FIRST | WC_GEMM_LAST
+  uint32_t epilogue;   // WC_EPILOGUE_ bits
+  uint32_t prefetch;   // knob
+} wc_gemm_args;
+
+// ---------------------------------------------------------------------------------------------
+// attention: O = softmax(scale · Q·Kᵀ + mask) · V for one head and a block of its queries
+
+enum { WC_MASK_full = 0, WC_MASK_causal = 1 };
+
+// q: tq×d, k: tk×d, v: tk×d, o: tq×d, each row-major with its own row stride. Query row i may see
+// keys j < tk (full) or j ≤ q_first + i + (tk − tq_total) (causal, the last query sees the last key).
+// A query that sees no key gets zeros. Deterministic for given bq, bk.
+typedef struct wc_attention_args {
+  size_t tq, tk, d;
+  size_t q_first;   // index of q's first row within its sequence
+  size_t tq_total;  // queries in the sequence
+  const float *q;
+  size_t ldq;
+  const float *k;
+  size_t ldk;
+  const float *v;
+  size_t ldv;
+  float *o;
+  size_t ldo;
+  float scale;
+  uint32_t mask;
+  const void *packed_kv;  // made by the row's pack_kv from k and v, or null when it has none
+  void *scratch;          // the row's attention_memory->scratch_bytes(bq, bk, d), 64-byte aligned
+  size_t bq, bk;          // knobs
+} wc_attention_args;
+
+// ---------------------------------------------------------------------------------------------
+// row-wise ops: one struct, each op reads the fields its comment names
+
+typedef struct wc_rowwise_args {
+  size_t rows, columns;
+  const float *x;  // rows×columns
+  size_t ldx;
+  float *y;  // rows×columns; may equal x except in mean_pool
+  size_t ldy;
+
+  // layer_norm: y = (x + residual − mean)/√(var + epsilon) · weight + bias;  residual may be null
+  // residual: y = x + residual
+  const float *residual;
+  size_t ldr;
+  const float *weight, *bias;
+  float epsilon;
+
+  // quantize: q rows×columns of the row's output type, columns padded with zeros to ldq;
+  // symmetric, s = max|x|/127, q = clamp(rne(x/s), −127, 127), s = 0 ⇒ q = 0.
+  // A row holding a NaN or an infinity gets scale NaN and zeros, so that every output that uses it
+  // is NaN. group > 0: also sums[row][column/group] = Σ q (the last group may be short).
+  void *q;
+  size_t ldq;
+  float *scale;
+  int32_t *sums;
+  size_t ld_sums;
+  size_t group;
+
+  // embedding: y[r] = table[0][ids[0][r]] + table[1][ids[1][r]] + …; ids are checked by the caller
+  const float *tables[3];
+  const int32_t *ids[3];
+  size_t table_count;
+
+  // mean_pool: rows = sequences; sequence s is x rows starts[s] ..< starts[s+1];
+  // y[s] = mean of them (zeros when empty), divided by its L2 norm when normalize != 0
+  const int64_t *starts;
+  int32_t normalize;
+} wc_rowwise_args;
+
+// ---------------------------------------------------------------------------------------------
+// weights: quantising and packing, done once, ahead of the call
+
+// f32 weights N×K (row n = output n, as PyTorch's Linear stores them) → codes of type b, row-major
+// N×K, one byte per 4-bit code (two per bf16). s8: scales[n]; q4: scales[n][k/g], rounded to f16
+// before the codes are chosen, and k must be a multiple of g. f32, bf16: scales unused.
+// Symmetric: s8 s = max|w|/127; q4 s = (the entry of largest magnitude)/−8, code = clamp(rne(w/s) + 8, 0, 15).
+wc_status wc_weights_quantize(
+    wc_type b, size_t n, size_t k, const float *w, size_t ldw, void *codes, float *scales);
+
+// Back to f32: the values a kernel multiplies by.
+wc_status wc_weights_dequantize(
+    wc_type b, size_t n, size_t k, const void *codes, const float *scales, float *w, size_t ldw);
+
+// ---------------------------------------------------------------------------------------------
+// the table
+
+typedef wc_status (*wc_gemm_fn)(const wc_gemm_args *);
+typedef wc_status (*wc_attention_fn)(const wc_attention_args *);
+typedef wc_status (*wc_rowwise_fn)(const wc_rowwise_args *);
+typedef wc_status (*wc_thread_fn)(void);  // AMX tile configuration, FTZ; null for most rows
+
+// What an attention row needs beside its operands.
+typedef struct wc_attention_memory {
+  // Bytes of pack_kv's output; 0: the row takes k and v as they are and pack_kv is null.
+  size_t (*packed_bytes)(size_t tk, size_t d);
+  wc_status (*pack_kv)(
+      size_t tk, size_t d, const float *k, size_t ldk, const float *v, size_t ldv, void *packed);
+  size_t (*scratch_bytes)(size_t bq, size_t bk, size_t d);
+} wc_attention_memory;
+
+typedef struct wc_kernel {
+  const char *name;
+  wc_op op;
+  wc_isa isa;
+  wc_type a, b, acc, c;  // gemm: A, B, accumulator, C; attention: Q, KV, accumulator, O; row-wise: in, –, –, out
+  uint16_t mr, nr, kr;
+  wc_layout layout;
+  uint32_t knobs;
+  uint32_t epilogues;
+  uint32_t flags;
+  wc_gemm_fn gemm;
+  wc_attention_fn attention;
+  wc_rowwise_fn rowwise;
+  size_t (*gemm_scratch_bytes)(size_t k);  // gemm: scratch for a K block of k
+  const wc_attention_memory *attention_memory;
+  wc_thread_fn thread_enter, thread_leave;
+} wc_kernel;
+
+// The rows of this build, in a stable order; rows of other architectures are not in the build.
+const wc_kernel *wc_kernel_table(size_t *count);
+
+// What the packed B of an n×k matrix takes for this row, in bytes, and the stride between panels.
+size_t wc_gemm_packed_bytes(const wc_kernel *kernel, size_t n, size_t k, size_t *panel_bytes);
+
+// Packs codes (and, for q4, scales) as wc_weights_quantize made them into `packed` (64-byte
+// aligned, wc_gemm_packed_bytes long); `sums`, when not null, gets Σ_k of the s8 weights per n.
+wc_status wc_gemm_pack(
+    const wc_kernel *kernel, size_t n, size_t k, const void *codes, const float *scales,
+    void *packed, int32_t *sums);
+
+// Byte offset, within a packed panel, of K index k (a multiple of kr, of 2·kr and g for q4).
+size_t wc_gemm_packed_offset(const wc_kernel *kernel, size_t k);
+
+// ---------------------------------------------------------------------------------------------
+// references: plain loops in f64, the oracle's twin. Used to check a kernel before it is timed.
+
+// One element of C, exactly as `kernel` should make it, and the sum of absolute products it is
+// made of (for tolerances). codes and scales as wc_weights_quantize made them; a as the kernel takes it.
+wc_status wc_gemm_reference(
+    const wc_kernel *kernel, size_t m, size_t n, size_t k, const wc_gemm_args *args,
+    const void *codes, const float *scales, size_t row, size_t column, double *value,
+    double *magnitude);
+
+// All of o (tq×d, row-major, f64) for the arguments of an attention call.
+wc_status wc_attention_reference(const wc_attention_args *args, double *o);
+
+// All of y (or, for quantize, the dequantised q) as f64, rows×columns, row-major.
+wc_status wc_rowwise_reference(wc_op op, const wc_rowwise_args *args, double *y);
+
+// ---------------------------------------------------------------------------------------------
+// probes: instruction streams and read streams whose rate is a ceiling
+
+typedef enum wc_probe_kind { WC_PROBE_int8 = 0, WC_PROBE_int4, WC_PROBE_bf16, WC_PROBE_f32, WC_PROBE_read } wc_probe_kind;
+
+typedef struct wc_probe {
+  const char *name;     // "int8.avx512vnni.24chains", "read.avx2.4streams.prefetch512"
+  wc_probe_kind kind;
+  wc_isa isa;
+  // Compute: runs `iterations` turns and returns arithmetic operations done (a MAC is two).
+  // Read: reads `bytes` at `data` once per iteration and returns bytes read.
+  double (*run)(size_t iterations, const void *data, size_t bytes);
+} wc_probe;
+
+const wc_probe *wc_probe_table(size_t *count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
