@@ -1,35 +1,52 @@
 import CWallclockKernels
 import WallclockCore
 
-/// Self-attention over `batch` random sequences of equal length, laid out as a fused QKV
-/// projection leaves them: rows of 3 · heads · headDim.
-final class PreparedAttention: PreparedProblem {
+/// `batch` random sequences of equal length, laid out as a fused QKV projection leaves them: rows
+/// of 3 · heads · headDim.
+final class AttentionOperands {
   let problem: Problem
-  let schedule: Schedule
+  let isas: Set<ISA>
   let copies: Int
+  let qkv: AlignedBuffer<Float>
+  let o: AlignedBuffer<Float>
+
+  init(_ problem: Problem, isas: Set<ISA>, copies: Int, seed: UInt64) {
+    self.problem = problem
+    self.isas = isas
+    self.copies = copies
+    let s = problem.shape
+    let width = s[.heads] * s[.headDim]
+    qkv = AlignedBuffer(count: copies * s[.batch] * s[.tokens] * 3 * width)
+    var random = OperandGenerator(seed: seed)
+    random.fill(qkv, scale: 1)
+    o = AlignedBuffer(count: s[.batch] * s[.tokens] * width)
+  }
+}
+
+/// Self-attention and one Schedule.
+final class PreparedAttention: PreparedProblem {
+  let schedule: Schedule
+  private let operands: AttentionOperands
   private let attention: AttentionOperator
   private let workspace = AttentionWorkspace()
-  private let qkv: AlignedBuffer<Float>
-  private let o: AlignedBuffer<Float>
   private let starts: [Int]
   private let rowsPerCopy: Int
 
-  init(
-    _ problem: Problem, _ schedule: Schedule, _ kernel: KernelDescriptor, isas: Set<ISA>,
-    copies: Int, seed: UInt64
-  ) throws(KernelError) {
-    self.problem = problem
+  var problem: Problem { operands.problem }
+  var copies: Int { operands.copies }
+
+  init(_ operands: AttentionOperands, _ schedule: Schedule) throws(KernelError) {
     self.schedule = schedule
-    self.copies = copies
-    attention = try AttentionOperator(kernel: kernel, knobs: schedule.knobs, isas: isas)
-    let s = problem.shape
-    let width = s[.heads] * s[.headDim]
+    self.operands = operands
+    let kernel = try operands.problem.kernel(of: schedule, isas: operands.isas)
+    attention = try AttentionOperator(kernel: kernel, knobs: schedule.knobs, isas: operands.isas)
+    let s = operands.problem.shape
     rowsPerCopy = s[.batch] * s[.tokens]
-    qkv = AlignedBuffer(count: copies * rowsPerCopy * 3 * width)
-    var random = OperandGenerator(seed: seed)
-    random.fill(qkv, scale: 1)
-    o = AlignedBuffer(count: rowsPerCopy * width)
     starts = (0...s[.batch]).map { $0 * s[.tokens] }
+  }
+
+  func rescheduled(_ schedule: Schedule) throws(KernelError) -> any PreparedProblem {
+    try PreparedAttention(operands, schedule)
   }
 
   private var scale: Float { 1 / Float(problem.shape[.headDim]).squareRoot() }
@@ -38,10 +55,10 @@ final class PreparedAttention: PreparedProblem {
     let s = problem.shape
     let width = s[.heads] * s[.headDim]
     unsafe starts.withUnsafeBufferPointer { starts in
-      let base = unsafe UnsafePointer(qkv.unsafePointer + copy * rowsPerCopy * 3 * width)
+      let base = unsafe UnsafePointer(operands.qkv.unsafePointer + copy * rowsPerCopy * 3 * width)
       unsafe attention.run(
         starts: Span(_unsafeElements: starts), heads: s[.heads], headDim: s[.headDim], q: base,
-        k: base + width, v: base + 2 * width, stride: 3 * width, o: o.unsafePointer, ldo: width,
+        k: base + width, v: base + 2 * width, stride: 3 * width, o: operands.o.unsafePointer, ldo: width,
         scale: scale, mask: problem.mask, workspace: workspace, on: executor)
     }
   }
@@ -60,7 +77,7 @@ final class PreparedAttention: PreparedProblem {
       let (batch, head) = (pair / heads, pair % heads)
       let firstQuery = pair == 0 ? 0 : tokens - queries
       let offset = batch * tokens * 3 * width + head * d
-      let base = unsafe UnsafePointer(qkv.unsafePointer + offset)
+      let base = unsafe UnsafePointer(operands.qkv.unsafePointer + offset)
       var args = unsafe wc_attention_args()
       unsafe args.tq = queries
       unsafe args.tk = tokens
@@ -82,7 +99,7 @@ final class PreparedAttention: PreparedProblem {
       var norm = 0.0
       for q in 0..<queries {
         for j in 0..<d {
-          let found = Double(o[(batch * tokens + firstQuery + q) * width + head * d + j])
+          let found = Double(operands.o[(batch * tokens + firstQuery + q) * width + head * d + j])
           let value = expected[q * d + j]
           difference += (found - value) * (found - value)
           norm += value * value

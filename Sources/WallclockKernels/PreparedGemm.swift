@@ -1,28 +1,23 @@
 import CWallclockKernels
 import WallclockCore
 
-/// A GEMM Problem with random activations and weights.
-final class PreparedGemm: PreparedProblem {
+/// Random activations and weights of a GEMM Problem, shared by its Schedules.
+final class GemmOperands {
   let problem: Problem
-  let schedule: Schedule
-  private let quantized: QuantizedWeights
-  private let operators: [GemmOperator]
-  private let a: AlignedBuffer<Float>
-  private let c: AlignedBuffer<Float>
-  private let residual: AlignedBuffer<Float>
-  private let bias: AlignedBuffer<Float>
-  private let workspace = GemmWorkspace()
-  private let isas: Set<ISA>
+  let isas: Set<ISA>
+  let copies: Int
+  let a: AlignedBuffer<Float>
+  let c: AlignedBuffer<Float>
+  let residual: AlignedBuffer<Float>
+  let bias: AlignedBuffer<Float>
+  let quantized: QuantizedWeights
+  private var packed: [PackedLayout: [PackedWeights]] = [:]
+  private var oracles: [ElementType: OracleActivations] = [:]
 
-  var copies: Int { operators.count }
-
-  init(
-    _ problem: Problem, _ schedule: Schedule, _ kernel: KernelDescriptor, isas: Set<ISA>,
-    copies: Int, seed: UInt64
-  ) throws(KernelError) {
+  init(_ problem: Problem, isas: Set<ISA>, copies: Int, seed: UInt64) throws(KernelError) {
     self.problem = problem
-    self.schedule = schedule
     self.isas = isas
+    self.copies = copies
     let s = problem.shape
     let (m, n, k) = (s[.m], s[.n], s[.k])
     var random = OperandGenerator(seed: seed)
@@ -36,23 +31,62 @@ final class PreparedGemm: PreparedProblem {
     random.fill(residual, scale: 1)
     bias = AlignedBuffer<Float>(count: problem.epilogue.contains(.bias) ? n : 0)
     random.fill(bias, scale: 0.1)
-    let packed = try PackedWeights(quantized, for: kernel)
+  }
+
+  /// Weights packed for `kernel`, `copies` times; the layouts of the last two kinds stay.
+  func weights(for kernel: KernelDescriptor) throws(KernelError) -> [PackedWeights] {
+    let layout = PackedLayout(kernel)
+    if let found = packed[layout] { return found }
+    if packed.count > 1 { packed.removeAll() }
+    let first = try PackedWeights(quantized, for: kernel)
+    let all = [first] + (1..<max(1, copies)).map { _ in PackedWeights(copying: first) }
+    packed[layout] = all
+    return all
+  }
+
+  /// The activations as `kernel` takes them, made by the scalar quantiser.
+  func oracleActivations(for kernel: KernelDescriptor) throws(KernelError) -> OracleActivations {
+    if let found = oracles[kernel.a!], found.serves(kernel) { return found }
+    let made = try OracleActivations(kernel: kernel, a, m: problem.shape[.m], k: problem.shape[.k])
+    oracles[kernel.a!] = made
+    return made
+  }
+}
+
+/// A GEMM Problem and one Schedule.
+final class PreparedGemm: PreparedProblem {
+  let schedule: Schedule
+  private let operands: GemmOperands
+  private let operators: [GemmOperator]
+  private let workspace = GemmWorkspace()
+
+  var problem: Problem { operands.problem }
+  var copies: Int { operators.count }
+
+  init(_ operands: GemmOperands, _ schedule: Schedule) throws(KernelError) {
+    self.schedule = schedule
+    self.operands = operands
+    let kernel = try operands.problem.kernel(of: schedule, isas: operands.isas)
     var operators: [GemmOperator] = []
-    for copy in 0..<copies {
+    for weights in try operands.weights(for: kernel) {
       operators.append(
         try GemmOperator(
-          kernel: kernel, knobs: schedule.knobs,
-          weights: copy == 0 ? packed : PackedWeights(copying: packed),
-          bias: AlignedBuffer(bias.array()), epilogue: problem.epilogue, isas: isas))
+          kernel: kernel, knobs: schedule.knobs, weights: weights,
+          bias: AlignedBuffer(operands.bias.array()), epilogue: operands.problem.epilogue,
+          isas: operands.isas))
     }
     self.operators = operators
+  }
+
+  func rescheduled(_ schedule: Schedule) throws(KernelError) -> any PreparedProblem {
+    try PreparedGemm(operands, schedule)
   }
 
   func run(copy: Int, on executor: any Executor) {
     let s = problem.shape
     unsafe operators[copy].run(
-      m: s[.m], a: a.unsafePointer, lda: s[.k], c: c.unsafePointer, ldc: s[.n],
-      residual: residual.unsafePointer, ldr: s[.n], workspace: workspace, on: executor)
+      m: s[.m], a: operands.a.unsafePointer, lda: s[.k], c: operands.c.unsafePointer, ldc: s[.n],
+      residual: operands.residual.unsafePointer, ldr: s[.n], workspace: workspace, on: executor)
   }
 
   func check(on executor: any Executor) throws(KernelError) -> CorrectnessCheck {
@@ -61,14 +95,14 @@ final class PreparedGemm: PreparedProblem {
     let (m, n, k) = (s[.m], s[.n], s[.k])
     run(copy: 0, on: executor)
     // The oracle starts from the activations as the kernel sees them, made by the scalar quantiser.
-    let activations = try OracleActivations(kernel: kernel, a, m: m, k: k)
+    let activations = try operands.oracleActivations(for: kernel)
     var random = OperandGenerator(seed: UInt64(m &* 31 &+ n))
     let samples = min(m * n, 512)
     var worst = 0.0
     var worstAt = (row: 0, column: 0, found: 0.0, expected: 0.0)
     var args = unsafe activations.arguments()
-    unsafe args.bias = problem.epilogue.contains(.bias) ? UnsafePointer(bias.unsafePointer) : nil
-    unsafe args.residual = problem.epilogue.contains(.residual) ? UnsafePointer(residual.unsafePointer) : nil
+    unsafe args.bias = problem.epilogue.contains(.bias) ? UnsafePointer(operands.bias.unsafePointer) : nil
+    unsafe args.residual = problem.epilogue.contains(.residual) ? UnsafePointer(operands.residual.unsafePointer) : nil
     unsafe args.ldr = n
     unsafe args.b_sum = UnsafePointer(operators[0].weights.sums.unsafePointer)
     unsafe args.epilogue = UInt32(problem.epilogue.rawValue)
@@ -85,15 +119,15 @@ final class PreparedGemm: PreparedProblem {
       var magnitude = 0.0
       try unsafe WallclockKernels.check(
         wc_gemm_reference(
-          kernel.row, m, n, k, &args, quantized.codes.unsafePointer, quantized.scales.unsafePointer,
-          row, column, &value, &magnitude), "the oracle of \(kernel.name)")
-      let added = problem.epilogue.contains(.residual) ? Double(residual[index]) : 0
+          kernel.row, m, n, k, &args, operands.quantized.codes.unsafePointer,
+          operands.quantized.scales.unsafePointer, row, column, &value, &magnitude), "the oracle of \(kernel.name)")
+      let added = problem.epilogue.contains(.residual) ? Double(operands.residual[index]) : 0
       let allowed = Tolerance.gemm(
         kernel, k: k, epilogue: problem.epilogue, value: value, magnitude: magnitude, residual: added)
-      let error = excess(Double(c[index]), value, allowed: allowed)
+      let error = excess(Double(operands.c[index]), value, allowed: allowed)
       if error > worst {
         worst = error
-        worstAt = (row, column, Double(c[index]), value)
+        worstAt = (row, column, Double(operands.c[index]), value)
       }
     }
     guard worst <= 1 else {
@@ -146,6 +180,10 @@ package final class OracleActivations {
     unsafe args.group = group
     let quantizer = try KernelTable.quantizer(to: type, isas: [.scalar])
     try unsafe WallclockKernels.check(quantizer.row.pointee.rowwise!(&args), quantizer.name)
+  }
+
+  func serves(_ other: KernelDescriptor) -> Bool {
+    kernel.a == other.a && kernel.kr == other.kr && kernel.b?.groupSize == other.b?.groupSize
   }
 
   /// The A side of a GEMM call; valid while this object lives.

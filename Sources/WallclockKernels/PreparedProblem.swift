@@ -10,6 +10,9 @@ public protocol PreparedProblem: AnyObject {
   var schedule: Schedule { get }
   var copies: Int { get }
 
+  /// The same operands under another Schedule, packed anew only where the layout differs.
+  func rescheduled(_ schedule: Schedule) throws(KernelError) -> any PreparedProblem
+
   /// Runs once, on operand set `copy`.
   func run(copy: Int, on executor: any Executor)
 
@@ -38,20 +41,28 @@ extension Problem {
   public func prepare(
     _ schedule: Schedule, machine: Fingerprint, seed: UInt64 = 1
   ) throws(KernelError) -> any PreparedProblem {
-    let kernel = try KernelTable.named(schedule.kernel)
     let isas = Set(machine.isa)
+    let copies = copiesForState(machine: machine)
+    return switch op {
+    case .gemm:
+      try PreparedGemm(GemmOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .attention:
+      try PreparedAttention(AttentionOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
+      try PreparedRowwise(RowwiseOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    }
+  }
+
+  /// The kernel of `schedule`, checked to compute this op on `isas`.
+  func kernel(of schedule: Schedule, isas: Set<ISA>) throws(KernelError) -> KernelDescriptor {
+    let kernel = try KernelTable.named(schedule.kernel)
     guard kernel.runs(on: isas) else {
       throw KernelError(.missingISA, "\(kernel.name) needs \(kernel.isa.rawValue), which this host lacks")
     }
     guard kernel.op == op else {
       throw KernelError(.unsupported, "\(kernel.name) computes \(kernel.op.rawValue), not \(op.rawValue)")
     }
-    let copies = copiesForState(machine: machine)
-    return switch op {
-    case .gemm: try PreparedGemm(self, schedule, kernel, isas: isas, copies: copies, seed: seed)
-    case .attention: try PreparedAttention(self, schedule, kernel, isas: isas, copies: copies, seed: seed)
-    default: try PreparedRowwise(self, schedule, kernel, copies: copies, seed: seed)
-    }
+    return kernel
   }
 }
 

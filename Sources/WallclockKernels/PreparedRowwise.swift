@@ -1,38 +1,26 @@
 import CWallclockKernels
 import WallclockCore
 
-/// A row-wise op over random rows.
-final class PreparedRowwise: PreparedProblem {
+/// Random rows and parameters of a row-wise op.
+final class RowwiseOperands {
   let problem: Problem
-  let schedule: Schedule
+  let isas: Set<ISA>
   let copies: Int
-  private let kernel: KernelDescriptor
-  private let x: AlignedBuffer<Float>
-  private let y: AlignedBuffer<Float>
-  private let residual: AlignedBuffer<Float>
-  private let weight: AlignedBuffer<Float>
-  private let bias: AlignedBuffer<Float>
-  private let q: AlignedBuffer<UInt8>
-  private let scales: AlignedBuffer<Float>
-  private let ids: AlignedBuffer<Int32>
-  private let starts: AlignedBuffer<Int64>
-  private let rows: Int
-  private let channels: Int
+  let x: AlignedBuffer<Float>
+  let y: AlignedBuffer<Float>
+  let residual: AlignedBuffer<Float>
+  let weight: AlignedBuffer<Float>
+  let bias: AlignedBuffer<Float>
+  let q: AlignedBuffer<UInt8>
+  let scales: AlignedBuffer<Float>
+  let ids: AlignedBuffer<Int32>
+  let starts: AlignedBuffer<Int64>
 
-  init(
-    _ problem: Problem, _ schedule: Schedule, _ kernel: KernelDescriptor, copies: Int, seed: UInt64
-  ) throws(KernelError) {
-    for (knob, value) in schedule.knobs {
-      guard kernel.knobs.contains(knob), value >= 1, value <= 1 << 20 else {
-        throw KernelError(.badKnob, "\(kernel.name): \(knob.rawValue)=\(value) is not a knob value it takes")
-      }
-    }
+  init(_ problem: Problem, isas: Set<ISA>, copies: Int, seed: UInt64) {
     self.problem = problem
-    self.schedule = schedule
+    self.isas = isas
     self.copies = copies
-    self.kernel = kernel
-    rows = problem.shape[.rows]
-    channels = problem.shape[.channels]
+    let (rows, channels) = (problem.shape[.rows], problem.shape[.channels])
     var random = OperandGenerator(seed: seed)
     x = AlignedBuffer(count: copies * rows * channels)
     random.fill(x, scale: 1.5)
@@ -47,44 +35,75 @@ final class PreparedRowwise: PreparedProblem {
     scales = AlignedBuffer(count: rows)
     // Rows of x serve as the embedding table.
     ids = AlignedBuffer(count: rows)
-    for i in 0..<rows { unsafe ids.unsafePointer[i] = Int32(truncatingIfNeeded: random.next() % UInt64(max(1, rows))) }
+    for i in 0..<rows {
+      unsafe ids.unsafePointer[i] = Int32(truncatingIfNeeded: random.next() % UInt64(max(1, rows)))
+    }
     // One sequence per 128 rows.
     let sequences = max(1, rows / 128)
     starts = AlignedBuffer(count: sequences + 1)
     for s in 0...sequences { unsafe starts.unsafePointer[s] = Int64(rows * s / sequences) }
   }
+}
+
+/// A row-wise op and one Schedule.
+final class PreparedRowwise: PreparedProblem {
+  let schedule: Schedule
+  private let operands: RowwiseOperands
+  private let kernel: KernelDescriptor
+  private let rows: Int
+  private let channels: Int
+
+  var problem: Problem { operands.problem }
+  var copies: Int { operands.copies }
+
+  init(_ operands: RowwiseOperands, _ schedule: Schedule) throws(KernelError) {
+    self.schedule = schedule
+    self.operands = operands
+    kernel = try operands.problem.kernel(of: schedule, isas: operands.isas)
+    for (knob, value) in schedule.knobs {
+      guard kernel.knobs.contains(knob), value >= 1, value <= 1 << 20 else {
+        throw KernelError(.badKnob, "\(kernel.name): \(knob.rawValue)=\(value) is not a knob value it takes")
+      }
+    }
+    rows = operands.problem.shape[.rows]
+    channels = operands.problem.shape[.channels]
+  }
+
+  func rescheduled(_ schedule: Schedule) throws(KernelError) -> any PreparedProblem {
+    try PreparedRowwise(operands, schedule)
+  }
 
   private func arguments(copy: Int) -> wc_rowwise_args {
     let c = channels
-    let source = unsafe UnsafePointer(x.unsafePointer + copy * rows * c)
+    let source = unsafe UnsafePointer(operands.x.unsafePointer + copy * rows * c)
     var args = unsafe wc_rowwise_args()
     unsafe args.rows = rows
     unsafe args.columns = c
     unsafe args.x = source
     unsafe args.ldx = c
-    unsafe args.y = y.unsafePointer
+    unsafe args.y = operands.y.unsafePointer
     unsafe args.ldy = c
     unsafe args.epsilon = 1e-12
     switch problem.op {
     case .layerNorm:
-      unsafe args.weight = UnsafePointer(weight.unsafePointer)
-      unsafe args.bias = UnsafePointer(bias.unsafePointer)
+      unsafe args.weight = UnsafePointer(operands.weight.unsafePointer)
+      unsafe args.bias = UnsafePointer(operands.bias.unsafePointer)
     case .residual:
-      unsafe args.residual = UnsafePointer(residual.unsafePointer)
+      unsafe args.residual = UnsafePointer(operands.residual.unsafePointer)
       unsafe args.ldr = c
     case .embedding:
       unsafe args.tables.0 = source
-      unsafe args.ids.0 = UnsafePointer(ids.unsafePointer)
+      unsafe args.ids.0 = UnsafePointer(operands.ids.unsafePointer)
       unsafe args.table_count = 1
     case .meanPool:
-      unsafe args.rows = starts.count - 1
-      unsafe args.starts = UnsafePointer(starts.unsafePointer)
+      unsafe args.rows = operands.starts.count - 1
+      unsafe args.starts = UnsafePointer(operands.starts.unsafePointer)
       unsafe args.normalize = 1
     case .quantize:
       unsafe args.y = nil
-      unsafe args.q = UnsafeMutableRawPointer(q.unsafePointer)
+      unsafe args.q = UnsafeMutableRawPointer(operands.q.unsafePointer)
       unsafe args.ldq = c
-      unsafe args.scale = scales.unsafePointer
+      unsafe args.scale = operands.scales.unsafePointer
     case .gemm, .attention, .gelu:
       break
     }
@@ -114,7 +133,7 @@ final class PreparedRowwise: PreparedProblem {
       for j in 0..<channels {
         let i = row * channels + j
         let allowed = Tolerance.rowwise(problem.op, channels: channels, value: expected[i], rowScale: scale)
-        worst = max(worst, excess(Double(y[i]), expected[i], allowed: allowed))
+        worst = max(worst, excess(Double(operands.y[i]), expected[i], allowed: allowed))
       }
     }
     guard worst <= 1 else {
@@ -127,13 +146,13 @@ final class PreparedRowwise: PreparedProblem {
   private func checkQuantized() throws(KernelError) -> CorrectnessCheck {
     let bytes = rows * channels * Int(kernel.c?.bitsPerValue ?? 32) / 8
     let found = AlignedBuffer<UInt8>(count: bytes)
-    unsafe found.unsafePointer.update(from: q.unsafePointer, count: bytes)
-    let foundScales = scales.array()
+    unsafe found.unsafePointer.update(from: operands.q.unsafePointer, count: bytes)
+    let foundScales = operands.scales.array()
     let scalar = try KernelTable.quantizer(to: kernel.c!, isas: [.scalar])
     var args = unsafe arguments(copy: 0)
     try unsafe WallclockKernels.check(scalar.row.pointee.rowwise!(&args), scalar.name)
-    let differs = (0..<bytes).first { found[$0] != q[$0] }
-    guard differs == nil, foundScales == scales.array() else {
+    let differs = (0..<bytes).first { found[$0] != operands.q[$0] }
+    guard differs == nil, foundScales == operands.scales.array() else {
       throw KernelError(
         .wrongResult, "\(schedule) on \(problem): byte \(differs ?? 0) of the quantised rows differs from the scalar kernel's")
     }
