@@ -11,8 +11,8 @@ import WallclockMachine
 ///
 /// Each worker begins with a contiguous share of the ranges, the same in every region of the same
 /// size, and then takes what others have not begun; so a core slowed by a neighbour delays the
-/// region by one range at most. Between regions workers spin, then sleep. A region allocates
-/// nothing and takes no lock.
+/// region by one range at most. Between regions workers spin, then sleep. Opening a region boxes
+/// its closure once on the caller; inside, nothing is allocated or locked.
 ///
 /// The caller is worker 0 and is pinned to the first CPU while the pool lives; a thread it starts
 /// meanwhile inherits that. Any thread may call, one at a time: a region inside a region, or two at
