@@ -11,11 +11,10 @@ WC_TARGET_BEGIN(avx512)
 namespace wc {
 
 WC_INLINE __m512 exp2_assemble_avx512(__m512i n, __m512 f) {
-  __m512 r = _mm512_set1_ps(exp2_r4);
-  r = _mm512_fmadd_ps(r, f, _mm512_set1_ps(exp2_r3));
-  r = _mm512_fmadd_ps(r, f, _mm512_set1_ps(exp2_r2));
-  r = _mm512_fmadd_ps(r, f, _mm512_set1_ps(exp2_r1));
-  r = _mm512_fmadd_ps(r, f, _mm512_set1_ps(exp2_r0));
+  const __m512 f2 = _mm512_mul_ps(f, f);
+  const __m512 r34 = _mm512_fmadd_ps(_mm512_set1_ps(exp2_r4), f, _mm512_set1_ps(exp2_r3));
+  const __m512 r12 = _mm512_fmadd_ps(_mm512_set1_ps(exp2_r2), f, _mm512_set1_ps(exp2_r1));
+  const __m512 r = _mm512_fmadd_ps(_mm512_fmadd_ps(r34, f2, r12), f, _mm512_set1_ps(exp2_r0));
   const __m512 value = _mm512_fmadd_ps(r, f, _mm512_set1_ps(1.0f));
   return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(value), _mm512_slli_epi32(n, 23)));
 }
@@ -30,16 +29,16 @@ WC_INLINE __m512 exp2_nonpositive_avx512(__m512 x) {
 WC_INLINE __m512 gelu_avx512(__m512 x) {
   const __m512 magnitude = _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x);
   const __m512 t = _mm512_min_ps(_mm512_set1_ps(gelu_far), magnitude);
-  __m512 q = _mm512_set1_ps(gelu_q9);
-  q = _mm512_fmadd_ps(q, t, _mm512_set1_ps(gelu_q8));
-  q = _mm512_fmadd_ps(q, t, _mm512_set1_ps(gelu_q7));
-  q = _mm512_fmadd_ps(q, t, _mm512_set1_ps(gelu_q6));
-  q = _mm512_fmadd_ps(q, t, _mm512_set1_ps(gelu_q5));
-  q = _mm512_fmadd_ps(q, t, _mm512_set1_ps(gelu_q4));
-  q = _mm512_fmadd_ps(q, t, _mm512_set1_ps(gelu_q3));
-  q = _mm512_fmadd_ps(q, t, _mm512_set1_ps(gelu_q2));
-  q = _mm512_fmadd_ps(q, t, _mm512_set1_ps(gelu_q1));
-  q = _mm512_fmadd_ps(q, t, _mm512_set1_ps(gelu_q0));
+  const __m512 t2 = _mm512_mul_ps(t, t);
+  const __m512 t4 = _mm512_mul_ps(t2, t2);
+  const __m512 q01 = _mm512_fmadd_ps(_mm512_set1_ps(gelu_q1), t, _mm512_set1_ps(gelu_q0));
+  const __m512 q23 = _mm512_fmadd_ps(_mm512_set1_ps(gelu_q3), t, _mm512_set1_ps(gelu_q2));
+  const __m512 q45 = _mm512_fmadd_ps(_mm512_set1_ps(gelu_q5), t, _mm512_set1_ps(gelu_q4));
+  const __m512 q67 = _mm512_fmadd_ps(_mm512_set1_ps(gelu_q7), t, _mm512_set1_ps(gelu_q6));
+  const __m512 q89 = _mm512_fmadd_ps(_mm512_set1_ps(gelu_q9), t, _mm512_set1_ps(gelu_q8));
+  const __m512 q03 = _mm512_fmadd_ps(q23, t2, q01);
+  const __m512 q49 = _mm512_fmadd_ps(q89, t4, _mm512_fmadd_ps(q67, t2, q45));
+  const __m512 q = _mm512_fmadd_ps(q49, t4, q03);
   // Signs are turned around: here y and n are those of the scalar version, negated.
   const __m512 y = _mm512_mul_ps(q, t);
   const __m512 n = _mm512_roundscale_ps(y, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

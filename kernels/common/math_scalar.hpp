@@ -44,11 +44,10 @@ constexpr float gelu_floor = -126.0f;
 
 // 2^n·(1 + f·r(f)) for n ≥ −127.
 WC_INLINE float exp2_assemble_scalar(float n, float f) {
-  float r = exp2_r4;
-  r = __builtin_fmaf(r, f, exp2_r3);
-  r = __builtin_fmaf(r, f, exp2_r2);
-  r = __builtin_fmaf(r, f, exp2_r1);
-  r = __builtin_fmaf(r, f, exp2_r0);
+  const float f2 = f * f;
+  const float r34 = __builtin_fmaf(exp2_r4, f, exp2_r3);
+  const float r12 = __builtin_fmaf(exp2_r2, f, exp2_r1);
+  const float r = __builtin_fmaf(__builtin_fmaf(r34, f2, r12), f, exp2_r0);
   float value = __builtin_fmaf(r, f, 1.0f);
   uint32_t bits;
   memcpy(&bits, &value, sizeof bits);
@@ -80,16 +79,16 @@ WC_INLINE float gelu_scalar(float x) {
   if (x != x) return x;
   float t = __builtin_fabsf(x);
   t = t < gelu_far ? t : gelu_far;
-  float q = gelu_q9;
-  q = __builtin_fmaf(q, t, gelu_q8);
-  q = __builtin_fmaf(q, t, gelu_q7);
-  q = __builtin_fmaf(q, t, gelu_q6);
-  q = __builtin_fmaf(q, t, gelu_q5);
-  q = __builtin_fmaf(q, t, gelu_q4);
-  q = __builtin_fmaf(q, t, gelu_q3);
-  q = __builtin_fmaf(q, t, gelu_q2);
-  q = __builtin_fmaf(q, t, gelu_q1);
-  q = __builtin_fmaf(q, t, gelu_q0);
+  const float t2 = t * t;
+  const float t4 = t2 * t2;
+  const float q01 = __builtin_fmaf(gelu_q1, t, gelu_q0);
+  const float q23 = __builtin_fmaf(gelu_q3, t, gelu_q2);
+  const float q45 = __builtin_fmaf(gelu_q5, t, gelu_q4);
+  const float q67 = __builtin_fmaf(gelu_q7, t, gelu_q6);
+  const float q89 = __builtin_fmaf(gelu_q9, t, gelu_q8);
+  const float q03 = __builtin_fmaf(q23, t2, q01);
+  const float q49 = __builtin_fmaf(q89, t4, __builtin_fmaf(q67, t2, q45));
+  const float q = __builtin_fmaf(q49, t4, q03);
   // The tail is ½·2^y. The fraction is taken from the product itself, before it is rounded.
   const float y = -(q * t);
   const float n = round_even_scalar(y);
