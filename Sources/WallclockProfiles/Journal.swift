@@ -36,12 +36,11 @@ public final class Journal: Sendable {
     configuration.busyMode = .timeout(Self.busySeconds)
     configuration.foreignKeysEnabled = true
     configuration.label = "wallclock.journal"
-    configuration.prepareDatabase { db in
-      // WAL with NORMAL may lose the last commits on power failure; a measurement is dearer than an fsync.
-      try db.execute(sql: "PRAGMA synchronous = FULL")
-    }
     database = try Self.translating(path) {
       let database = try DatabaseQueue(path: path, configuration: configuration)
+      // GRDB sets NORMAL for WAL, which may lose the last commits on power failure; a measurement is
+      // dearer than an fsync.
+      try database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
       if try database.read(Self.migrator.hasBeenSuperseded) {
         throw ProfileError(
           .newerSchema,
