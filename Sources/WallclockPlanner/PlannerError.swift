@@ -44,7 +44,7 @@ public struct PlannerError: Diagnostic {
   static func notMeasured(_ problem: Problem, threads: Int, _ why: String) -> PlannerError {
     PlannerError(
       .notMeasured,
-      "\(problem) at \(threads) \(threads == 1 ? "thread" : "threads") is outside what the profile holds: \(why); "
+      "\(problem) at \(count(threads, "thread")) is outside what the profile holds: \(why); "
         + "`\(tuneCommand(for: problem, threads: threads))` fills the gap")
   }
 }

@@ -53,7 +53,8 @@ import WallclockProfiles
   @Test func anotherEpilogueIsAPrediction() throws {
     let cost = try model.cost(of: .gemm(.w8a8, m: 128, n: 384, k: 384, epilogue: [.bias, .gelu]), threads: 1)
     #expect(cost.evidence == .predicted)
-    #expect(cost.nanoseconds == synthetic.nanoseconds(.gemm(.w8a8, m: 128, n: 384, k: 384, epilogue: .bias), 1))
+    #expect(
+      cost.nanoseconds == synthetic.nanoseconds(.gemm(.w8a8, m: 128, n: 384, k: 384, epilogue: .bias), 1))
   }
 
   @Test(arguments: [OperandState.hot, .cold])
@@ -127,7 +128,9 @@ import WallclockProfiles
 
   @Test func convexHull() {
     typealias P = ConvexHull.Point
-    let square = [P(x: 0, y: 0), P(x: 1, y: 0), P(x: 0, y: 1), P(x: 1, y: 1), P(x: 0.5, y: 0.5), P(x: 0.5, y: 0)]
+    let square = [
+      P(x: 0, y: 0), P(x: 1, y: 0), P(x: 0, y: 1), P(x: 1, y: 1), P(x: 0.5, y: 0.5), P(x: 0.5, y: 0),
+    ]
     #expect(ConvexHull.contains(square, P(x: 0.2, y: 0.9)))
     #expect(ConvexHull.contains(square, P(x: 1, y: 0.5)))
     #expect(!ConvexHull.contains(square, P(x: 1.01, y: 0.5)))

@@ -14,7 +14,8 @@ import WallclockTestSupport
   private func plan(
     _ synthetic: Synthetic = Synthetic(), _ request: PlanRequest = PlanRequest(), tokens: Int = 128
   ) throws -> PlanReport {
-    try Planner.plan(graph, Workload(batch: 1, tokens: tokens), profile: synthetic.profile(), request: request)
+    try Planner.plan(
+      graph, Workload(batch: 1, tokens: tokens), profile: synthetic.profile(), request: request)
   }
 
   // MARK: - Optimality
@@ -32,7 +33,8 @@ import WallclockTestSupport
       for node in graph.nodes {
         let count = Double(node.count)
         func time(_ format: Format, _ state: OperandState) throws -> Double {
-          try model.cost(of: node.problem(workload, format: format, state: state), threads: threads).nanoseconds * count
+          try model.cost(of: node.problem(workload, format: format, state: state), threads: threads)
+            .nanoseconds * count
         }
         if node.hasWeights {
           options.append(
@@ -78,7 +80,8 @@ import WallclockTestSupport
       synthetic.lastLevelCacheBytes = Int.random(in: 1 << 20...64 << 20, using: &random)
       for format in formats { synthetic.rate[format] = Double.random(in: 20...200, using: &random) }
       synthetic.jitter = { problem, threads in
-        var hasher = SplitMix64(seed: problem.description.utf8.reduce(seed &+ UInt64(threads)) { $0 &* 31 &+ UInt64($1) })
+        var hasher = SplitMix64(
+          seed: problem.description.utf8.reduce(seed &+ UInt64(threads)) { $0 &* 31 &+ UInt64($1) })
         return Double.random(in: 0.5...2, using: &hasher)
       }
       let report = try plan(synthetic, PlanRequest(formats: formats))
@@ -89,16 +92,20 @@ import WallclockTestSupport
       let baseline = try #require(report.baseline)
       let dense = try bruteForce(synthetic, [.f32, .bf16], workload).map(\.time).min()!
       #expect(abs(baseline.predicted.milliseconds * 1e6 - dense) <= dense * 1e-9, "seed \(seed)")
-      #expect(report.chosen.predicted.milliseconds <= baseline.predicted.milliseconds * (1 + 1e-9), "seed \(seed)")
+      #expect(
+        report.chosen.predicted.milliseconds <= baseline.predicted.milliseconds * (1 + 1e-9), "seed \(seed)")
 
       // The front: fastest first, each smaller than the one before, none dominated, none missing.
       #expect(report.front.first.map { abs($0.predicted.milliseconds * 1e6 - best) <= best * 1e-9 } == true)
       for (a, b) in zip(report.front, report.front.dropFirst()) {
-        #expect(a.predicted.milliseconds <= b.predicted.milliseconds && a.memoryBytes > b.memoryBytes, "seed \(seed)")
+        #expect(
+          a.predicted.milliseconds <= b.predicted.milliseconds && a.memoryBytes > b.memoryBytes,
+          "seed \(seed)")
       }
       for point in all {
         let covered = report.front.contains {
-          $0.predicted.milliseconds * 1e6 <= point.time * (1 + 1e-9) && $0.memoryBytes <= graph.fixedBytes + point.bytes
+          $0.predicted.milliseconds * 1e6 <= point.time * (1 + 1e-9)
+            && $0.memoryBytes <= graph.fixedBytes + point.bytes
         }
         #expect(covered, "seed \(seed): nothing on the front is as good as \(point)")
       }
@@ -222,7 +229,8 @@ import WallclockTestSupport
           .w4a8g32: MeasuredQuality(loss: 0.05, source: "mean embedding cosine"),
         ]))
     #expect(measured.chosen.formats == [.w8a8])
-    #expect(measured.chosen.quality == Quality(loss: 0.004, evidence: .measured, source: "mean embedding cosine"))
+    #expect(
+      measured.chosen.quality == Quality(loss: 0.004, evidence: .measured, source: "mean embedding cosine"))
     #expect(measured.rejected.contains { $0.setting == "w4a8-g32" && $0.reason.contains("5.0 %") })
     #expect(measured.warnings.isEmpty)
   }

@@ -50,7 +50,8 @@ struct Synthetic {
       time = arithmetic + stream * 0.5 + (overhead[problem.format] ?? 5_000)
     case .attention:
       let tokens = Double(problem.shape[.tokens])
-      time = Double(problem.shape[.batch] * problem.shape[.heads]) * (50 * tokens + 3 * tokens * tokens) / speed
+      time =
+        Double(problem.shape[.batch] * problem.shape[.heads]) * (50 * tokens + 3 * tokens * tokens) / speed
     default:
       time = 500 + problem.operations / speed
     }
@@ -64,7 +65,8 @@ struct Synthetic {
       schedule: Schedule(kernel: "\(problem.op.rawValue)_\(problem.format)_synthetic_4x16", threads: threads),
       check: CorrectnessCheck(worstErrorOverTolerance: 0.1, elementsChecked: 64),
       samples: SampleSummary(
-        medianNanoseconds: time, intervalNanoseconds: time * 0.995...time * 1.005, minimumNanoseconds: time * 0.99,
+        medianNanoseconds: time, intervalNanoseconds: time * 0.995...time * 1.005,
+        minimumNanoseconds: time * 0.99,
         count: 40, dropped: 0, stop: .converged),
       counters: CounterReading(state: .none, reason: "synthetic"), conditions: Self.conditions, ceilings: [])
   }
@@ -77,7 +79,10 @@ struct Synthetic {
       for format in rate.keys.sorted(by: { $0.description < $1.description }) {
         for (n, k) in weights {
           for state in states {
-            for m in rows { measurements.append(measurement(.gemm(format, m: m, n: n, k: k, epilogue: .bias, state: state), threads: threads)) }
+            for m in rows {
+              measurements.append(
+                measurement(.gemm(format, m: m, n: n, k: k, epilogue: .bias, state: state), threads: threads))
+            }
           }
         }
       }
@@ -86,15 +91,21 @@ struct Synthetic {
           measurement(.attention(batch: 1, tokens: tokens, heads: 12, headDim: 32), threads: threads))
       }
       for op in [Op.layerNorm, .residual, .embedding, .meanPool] {
-        for m in rows { measurements.append(measurement(.rowwise(op, rows: m, channels: 384), threads: threads)) }
+        for m in rows {
+          measurements.append(measurement(.rowwise(op, rows: m, channels: 384), threads: threads))
+        }
       }
     }
     let ceilings = threads.flatMap { threads in
       [
-        Ceiling(name: "f32", threads: threads, value: 60 * Double(threads), unit: "GOP/s", spread: 0.01, probe: "p"),
-        Ceiling(name: "int8", threads: threads, value: 200 * Double(threads), unit: "GOP/s", spread: 0.01, probe: "p"),
         Ceiling(
-          name: "read.dram", threads: threads, value: Self.dramBytesPerNanosecond, unit: "GB/s", spread: 0.1, probe: "p"),
+          name: "f32", threads: threads, value: 60 * Double(threads), unit: "GOP/s", spread: 0.01, probe: "p"),
+        Ceiling(
+          name: "int8", threads: threads, value: 200 * Double(threads), unit: "GOP/s", spread: 0.01,
+          probe: "p"),
+        Ceiling(
+          name: "read.dram", threads: threads, value: Self.dramBytesPerNanosecond, unit: "GB/s", spread: 0.1,
+          probe: "p"),
         Ceiling(name: "read.l3", threads: threads, value: 40, unit: "GB/s", spread: 0.1, probe: "p"),
       ]
     }
@@ -103,9 +114,12 @@ struct Synthetic {
       fingerprint: Fingerprint(
         architecture: "x86_64", cpuVendor: "V", cpuModel: "M", microcode: "1", kernelRelease: "1",
         isa: [.scalar, .avx2],
-        caches: [Cache(level: 3, kind: .unified, bytes: lastLevelCacheBytes, lineBytes: 64, ways: 16, sharedBy: 2)],
+        caches: [
+          Cache(level: 3, kind: .unified, bytes: lastLevelCacheBytes, lineBytes: 64, ways: 16, sharedBy: 2)
+        ],
         sockets: 1, physicalCores: 2, logicalCPUs: 2, threadsPerCore: 1,
-        nodes: [NUMANode(id: 0, cpus: [0, 1], memoryBytes: 1 << 34)], cpuset: [0, 1], cpuQuota: nil, pageBytes: 4096),
+        nodes: [NUMANode(id: 0, cpus: [0, 1], memoryBytes: 1 << 34)], cpuset: [0, 1], cpuQuota: nil,
+        pageBytes: 4096),
       conditions: Self.conditions, ceilings: ceilings, measurements: measurements, noiseFloor: noiseFloor)
   }
 

@@ -13,7 +13,8 @@ enum Fixture {
       Cache(level: 1, kind: .data, bytes: 32 << 10, lineBytes: 64, ways: 8, sharedBy: 1),
       Cache(level: 3, kind: .unified, bytes: 32 << 20, lineBytes: 64, ways: 16, sharedBy: 2),
     ], sockets: 1, physicalCores: 2, logicalCPUs: 2, threadsPerCore: 1,
-    nodes: [NUMANode(id: 0, cpus: [0, 1], memoryBytes: 8 << 30)], cpuset: [0, 1], cpuQuota: 1.5, pageBytes: 4096)
+    nodes: [NUMANode(id: 0, cpus: [0, 1], memoryBytes: 8 << 30)], cpuset: [0, 1], cpuQuota: 1.5,
+    pageBytes: 4096)
 
   static let conditions = Conditions(
     transparentHugePages: "madvise", governor: nil, loadAverage: 0.25, steal: 0)
@@ -41,7 +42,8 @@ enum Fixture {
     Profile(
       name: "example", createdAt: "2026-01-02T03:04:05Z", command: "wallclock tune --quick",
       wallclockVersion: "0.1.0", fingerprint: fingerprint, conditions: conditions, ceilings: [ceiling],
-      measurements: measurements, alternatives: [measurement(nanoseconds: 2000, kernel: "gemm_f32f32_scalar_4x4")],
+      measurements: measurements,
+      alternatives: [measurement(nanoseconds: 2000, kernel: "gemm_f32f32_scalar_4x4")],
       noiseFloor: 0.01, modelError: ModelError(median: 0.02, percentile95: 0.1, worst: 0.2, count: 12))
   }
 }

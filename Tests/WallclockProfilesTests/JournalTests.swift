@@ -10,7 +10,8 @@ import struct WallclockCore.Measurement
 @Suite struct JournalTests {
   private func begin(_ journal: Journal, startingOver: Bool = false) throws -> TuneSession {
     try journal.beginTune(
-      on: Fixture.fingerprint, command: "wallclock tune", wallclockVersion: "0.1.0", conditions: Fixture.conditions,
+      on: Fixture.fingerprint, command: "wallclock tune", wallclockVersion: "0.1.0",
+      conditions: Fixture.conditions,
       startingOver: startingOver)
   }
 
@@ -54,7 +55,8 @@ import struct WallclockCore.Measurement
       let copy = folder.url.appending(component: "copy\(count)")
       try FileManager.default.createDirectory(at: copy, withIntermediateDirectories: true)
       for file in ["journal.sqlite", "journal.sqlite-wal"] {
-        try FileManager.default.copyItem(at: folder.url.appending(component: file), to: copy.appending(component: file))
+        try FileManager.default.copyItem(
+          at: folder.url.appending(component: file), to: copy.appending(component: file))
       }
       #expect(try rows(Journal.open(at: copy.appending(component: "journal.sqlite")), "measurement") == count)
     }
@@ -68,14 +70,17 @@ import struct WallclockCore.Measurement
     second.schedule.backend = .numa
     try session.record(Fixture.measurement())
     try session.record(second)
-    #expect(try session.measurements(of: second.problem, threads: 1).map(\.schedule.backend) == [.numa, .simd])
+    #expect(
+      try session.measurements(of: second.problem, threads: 1).map(\.schedule.backend) == [.numa, .simd])
   }
 
   @Test func settlesOnlyWhatWasRecorded() throws {
     let folder = try TemporaryFolder()
     let session = try begin(Journal.open(at: folder.url.appending(component: "j")))
     let measurement = Fixture.measurement()
-    #expect(throws: ProfileError.self) { try session.settle(measurement.problem, winner: measurement.schedule) }
+    #expect(throws: ProfileError.self) {
+      try session.settle(measurement.problem, winner: measurement.schedule)
+    }
     try session.record(measurement)
     try session.settle(measurement.problem, winner: measurement.schedule)
     try session.invalidate(measurement.problem)
@@ -152,7 +157,9 @@ import struct WallclockCore.Measurement
     let invalid = try #require(throws: ProfileError.self) { try Journal.open(at: foreign) }
     #expect(invalid.exitStatus == .badData, "\(invalid.message)")
 
-    let blocked = try #require(throws: ProfileError.self) { try Journal.open(at: foreign.appending(component: "j")) }
+    let blocked = try #require(throws: ProfileError.self) {
+      try Journal.open(at: foreign.appending(component: "j"))
+    }
     #expect(blocked.exitStatus == .cannotCreate, "\(blocked.message)")
   }
 

@@ -114,9 +114,14 @@ import struct WallclockCore.Measurement
     try Fixture.profile().write(to: file)
     try Fixture.profile([Fixture.measurement(nanoseconds: 9)]).write(to: file)
     #expect(try Profile.read(from: file).measurements[0].samples.medianNanoseconds == 9)
-    #expect(try FileManager.default.contentsOfDirectory(atPath: file.deletingLastPathComponent().path()) == ["p.json"])
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: file.deletingLastPathComponent().path()) == [
+        "p.json"
+      ])
 
-    let missing = try #require(throws: ProfileError.self) { try Profile.read(from: folder.url.appending(path: "no.json")) }
+    let missing = try #require(throws: ProfileError.self) {
+      try Profile.read(from: folder.url.appending(path: "no.json"))
+    }
     #expect(missing.exitStatus == .noInput)
     let aFolder = try #require(throws: ProfileError.self) { try Profile.read(from: folder.url) }
     #expect(aFolder.exitStatus == .noInput)
@@ -124,7 +129,9 @@ import struct WallclockCore.Measurement
       try Fixture.profile().write(to: file.appending(path: "under-a-file.json"))
     }
     #expect(blocked.exitStatus == .cannotCreate)
-    let tooLarge = try #require(throws: ProfileError.self) { try DurableFile.read(file, limit: 10, noun: "profile") }
+    let tooLarge = try #require(throws: ProfileError.self) {
+      try DurableFile.read(file, limit: 10, noun: "profile")
+    }
     #expect(tooLarge.exitStatus == .badData)
   }
 
@@ -144,16 +151,38 @@ import struct WallclockCore.Measurement
     #expect(try store.profile(of: Fixture.fingerprint).name == "example")
     var host = Fixture.fingerprint
     host.kernelRelease = "7"
-    #expect(throws: ProfileError.self) { try store.profile(of: host) }
+    try Data("{".utf8).write(to: store.folder.appending(component: "damaged.json"))
+    let none = try #require(throws: ProfileError.self) { try store.profile(of: host) }
+    #expect(none.exitStatus == .noInput)
+    #expect(none.message.contains("the nearest, example, differs in kernelRelease: expected 6.1.0, found 7"))
+    #expect(none.message.contains("damaged.json"))
     #expect(throws: ProfileError.self) { try store.profile(named: "none") }
     var evil = Fixture.profile()
     evil.name = "../evil"
     #expect(throws: ProfileError.self) { try store.save(evil) }
   }
 
+  /// Every profile in the repository is valid, by its schema and by the reader.
+  @Test func committedProfilesAreValid() throws {
+    let machines = URL(filePath: #filePath).deletingLastPathComponent()
+      .appending(path: "../../profiles/machines").standardized
+    let schema = try JSONSchema(named: "profile-v1.json")
+    let files =
+      (try? FileManager.default.contentsOfDirectory(at: machines, includingPropertiesForKeys: nil)) ?? []
+    for file in files where file.pathExtension == "json" {
+      let profile = try Profile.read(from: file)
+      #expect(try schema.violations(in: Data(contentsOf: file)) == [], "\(file.lastPathComponent)")
+      #expect(try profile.encoded() == Data(contentsOf: file), "\(file.lastPathComponent) is not canonical")
+    }
+  }
+
   @Test func dataHomeFollowsXDG() throws {
-    #expect(try DataHome.folder(environment: ["XDG_DATA_HOME": "/data", "HOME": "/home/u"]).path() == "/data/wallclock")
-    #expect(try DataHome.folder(environment: ["XDG_DATA_HOME": "relative", "HOME": "/home/u"]).path() == "/home/u/.local/share/wallclock")
+    #expect(
+      try DataHome.folder(environment: ["XDG_DATA_HOME": "/data", "HOME": "/home/u"]).path()
+        == "/data/wallclock")
+    #expect(
+      try DataHome.folder(environment: ["XDG_DATA_HOME": "relative", "HOME": "/home/u"]).path()
+        == "/home/u/.local/share/wallclock")
     #expect(throws: ProfileError.self) { try DataHome.folder(environment: [:]) }
   }
 

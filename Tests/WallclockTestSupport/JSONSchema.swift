@@ -28,11 +28,13 @@ public struct JSONSchema {
   /// - Throws: `Malformed` when the schema uses an unknown keyword or points nowhere.
   public func violations(in data: Data) throws -> [String] {
     var violations: [String] = []
-    try check(JSONSerialization.jsonObject(with: data, options: [.fragmentsAllowed]), root, at: "$", &violations)
+    try check(
+      JSONSerialization.jsonObject(with: data, options: [.fragmentsAllowed]), root, at: "$", &violations)
     return violations
   }
 
-  private func check(_ value: Any, _ schema: [String: Any], at place: String, _ found: inout [String]) throws {
+  private func check(_ value: Any, _ schema: [String: Any], at place: String, _ found: inout [String]) throws
+  {
     func report(_ what: String) { found.append("\(place): \(what)") }
     for (keyword, rule) in schema {
       switch keyword {
@@ -49,14 +51,21 @@ public struct JSONSchema {
         if !Self.equal(value, rule) { report("expected \(rule), found \(value)") }
       case "enum":
         let choices = rule as? [Any] ?? []
-        if !choices.contains(where: { Self.equal(value, $0) }) { report("expected one of \(choices), found \(value)") }
+        if !choices.contains(where: { Self.equal(value, $0) }) {
+          report("expected one of \(choices), found \(value)")
+        }
       case "minimum", "maximum", "exclusiveMinimum":
-        guard let limit = (rule as? NSNumber)?.doubleValue else { throw Malformed(description: "\(place): \(keyword) \(rule)") }
+        guard let limit = (rule as? NSNumber)?.doubleValue else {
+          throw Malformed(description: "\(place): \(keyword) \(rule)")
+        }
         guard Self.has("number", value), let number = (value as? NSNumber)?.doubleValue else { break }
-        let holds = keyword == "minimum" ? number >= limit : keyword == "maximum" ? number <= limit : number > limit
+        let holds =
+          keyword == "minimum" ? number >= limit : keyword == "maximum" ? number <= limit : number > limit
         if !holds { report("\(number) breaks \(keyword) \(limit)") }
       case "minLength":
-        if let text = value as? String, let least = rule as? Int, text.count < least { report("\"\(text)\" is too short") }
+        if let text = value as? String, let least = rule as? Int, text.count < least {
+          report("\"\(text)\" is too short")
+        }
       case "pattern":
         guard let pattern = rule as? String else { throw Malformed(description: "\(place): pattern \(rule)") }
         if let text = value as? String, text.range(of: pattern, options: .regularExpression) == nil {
@@ -64,7 +73,9 @@ public struct JSONSchema {
         }
       case "minItems", "maxItems":
         guard let items = value as? [Any], let limit = rule as? Int else { break }
-        if keyword == "minItems" ? items.count < limit : items.count > limit { report("\(items.count) items") }
+        if keyword == "minItems" ? items.count < limit : items.count > limit {
+          report("\(items.count) items")
+        }
       case "items":
         guard let items = value as? [Any], let schema = rule as? [String: Any] else { break }
         for (i, item) in items.enumerated() { try check(item, schema, at: "\(place)[\(i)]", &found) }
@@ -72,7 +83,9 @@ public struct JSONSchema {
         guard let object = value as? [String: Any], let names = rule as? [String] else { break }
         for name in names where object[name] == nil { report("\(name) is missing") }
       case "properties":
-        guard let object = value as? [String: Any], let schemas = rule as? [String: [String: Any]] else { break }
+        guard let object = value as? [String: Any], let schemas = rule as? [String: [String: Any]] else {
+          break
+        }
         for (name, schema) in schemas {
           if let member = object[name] { try check(member, schema, at: "\(place).\(name)", &found) }
         }
