@@ -20,7 +20,7 @@ extension Problem {
     words.removeFirst()
     self.init(op, shape: Shape([:]))
     for word in words {
-      let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      let parts = String(word).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
       if parts.count == 1 {
         guard let format = Format(parts[0]) else {
           throw ProblemTextError(
