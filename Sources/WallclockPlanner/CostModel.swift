@@ -271,7 +271,8 @@ public struct CostModel: Sendable {
     throw .notMeasured(
       problem, threads: threads,
       curve.hull.map {
-        "head dimension \(problem.shape[.headDim]) was measured for \($0.lowerBound) to \($0.upperBound) tokens"
+        "head dimension \(problem.shape[.headDim]) was measured for "
+          + "\($0.lowerBound) to \($0.upperBound) tokens"
       }
         ?? "it has no attention with head dimension \(problem.shape[.headDim]) at this thread count")
   }

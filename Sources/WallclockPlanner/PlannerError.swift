@@ -36,6 +36,7 @@ public struct PlannerError: Diagnostic {
     for (dimension, size) in problem.shape.sizes.sorted(by: { $0.key < $1.key }) {
       words.append("--\(dimension.rawValue) \(size)")
     }
+    if !problem.epilogue.isEmpty { words.append("--epilogue \(problem.epilogue)") }
     if problem.mask != .full { words.append("--mask \(problem.mask.rawValue)") }
     words.append("--state \(problem.state.rawValue) --threads \(threads)")
     return words.joined(separator: " ")

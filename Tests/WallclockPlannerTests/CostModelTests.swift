@@ -83,6 +83,7 @@ import WallclockProfiles
     #expect(error.code == .notMeasured)
     #expect(error.exitStatus == .unavailable)
     #expect(error.message.contains("`wallclock tune --ops \(problem.op.rawValue)"), "\(error.message)")
+    #expect(PlannerError.tuneCommand(for: problem, threads: 1).hasSuffix("--state hot --threads 1"))
   }
 
   @Test func refusesUnknownThreadCounts() {
