@@ -39,7 +39,7 @@ struct ProfileCommand: AsyncParsableCommand {
         let host = Machine.host.fingerprint
         let rows = try ProfileStore().list().map { entry in
           var row = Row(name: entry.name, path: entry.url.path(percentEncoded: false), shipped: entry.isShipped)
-          do {
+          do throws(ProfileError) {
             let profile = try Profile.read(from: entry.url)
             row.cpu = profile.fingerprint.cpuModel
             row.measurements = profile.measurements.count
