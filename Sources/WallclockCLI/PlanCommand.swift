@@ -78,7 +78,7 @@ struct PlanCommand: AsyncParsableCommand {
       var request = PlanRequest(threads: threads, objective: objective)
       if !formats.isEmpty { request.formats = formats }
       request.maximumMilliseconds = maximumLatency
-      request.maximumMemoryBytes = maximumMemory.map { Int(min($0, 1 << 20) * Double(1 << 30)) }
+      request.maximumMemoryBytes = maximumMemory.map { gibibytes in Int(min(gibibytes, 0x1p20) * 0x1p30) }
       request.maximumLoss = maximumLoss?.value
       let report = try Planner.plan(loaded.graph, workload.workload, profile: profile, request: request)
       let data = try report.encoded()

@@ -4,14 +4,22 @@
 // Dot says what one step along K is:
 //   element        A's type in memory
 //   sum            accumulator vector;  lane: its element in `acc`
+//   operand        what dot takes of A and of B
 //   kr, parts      K values in a packed step, and how many multiply-adds they take
 //   step_bytes     bytes of one vector of columns in a packed step
-//   load(p)        that vector, as it lies
-//   part<h>(x)     what multiply-add h reads of it
-//   broadcast(a)   the A operand of a multiply-add, from its first element
+//   load(p, h)     B's operand of multiply-add h, from such a vector
+//   broadcast(a)   A's operand, from its first element
 //   dot(sum, a, b)
 //   start(c, x)    what accumulators of column vector x hold before K
 //   finish(sum, g, row, c, x)   scaled and biased
+
+// Puts this accumulator's step here in the instruction stream, before every load that follows in the
+// source. Left alone, the scheduler moves loads and products up until they take the registers of
+// accumulators, and a spilled accumulator costs a store-to-load round trip every step.
+template <class Vector>
+WC_INLINE void settle(Vector &sum) {
+  asm volatile("" : "+v"(sum) : : "memory");
+}
 
 template <class Dot, int R, int X, int Width>
 WC_INLINE void start_sums(
@@ -69,24 +77,46 @@ struct dot_family {
     const size_t steps = (g.k + Dot::kr - 1) / Dot::kr;
 #pragma clang loop unroll_count(4)
     for (size_t s = 0; s < steps; ++s) {
-      typename Dot::packed packed[X];
+      if constexpr (Stream) {
 #pragma unroll
-      for (int p = 0; p < P; ++p) {
-        const char *source = b + p * panel_bytes;
-        if constexpr (Stream) {
+        for (int p = 0; p < P; ++p) {
 #pragma unroll
-          for (size_t line = 0; line < step; line += 64) __builtin_prefetch(source + ahead + line);
+          for (size_t line = 0; line < step; line += 64) {
+            __builtin_prefetch(b + p * panel_bytes + ahead + line);
+          }
         }
-#pragma unroll
-        for (int v = 0; v < V; ++v) packed[p * V + v] = Dot::load(source + v * Dot::step_bytes);
       }
 #pragma unroll
       for (int h = 0; h < Dot::parts; ++h) {
+        const auto *values = a + h * (Dot::kr / Dot::parts);
+        if constexpr (X <= R) {
+          typename Dot::operand weights[X];
 #pragma unroll
-        for (int r = 0; r < R; ++r) {
-          const auto value = Dot::broadcast(a + r * lda + h * (Dot::kr / Dot::parts));
+          for (int x = 0; x < X; ++x) {
+            weights[x] = Dot::load(b + x / V * panel_bytes + x % V * Dot::step_bytes, h);
+          }
 #pragma unroll
-          for (int x = 0; x < X; ++x) sum[r][x] = Dot::dot(sum[r][x], value, Dot::part(packed[x], h));
+          for (int r = 0; r < R; ++r) {
+            const auto value = Dot::broadcast(values + r * lda);
+#pragma unroll
+            for (int x = 0; x < X; ++x) {
+              sum[r][x] = Dot::dot(sum[r][x], value, weights[x]);
+              settle(sum[r][x]);
+            }
+          }
+        } else {
+          typename Dot::operand value[R];
+#pragma unroll
+          for (int r = 0; r < R; ++r) value[r] = Dot::broadcast(values + r * lda);
+#pragma unroll
+          for (int x = 0; x < X; ++x) {
+            const auto weights = Dot::load(b + x / V * panel_bytes + x % V * Dot::step_bytes, h);
+#pragma unroll
+            for (int r = 0; r < R; ++r) {
+              sum[r][x] = Dot::dot(sum[r][x], value[r], weights);
+              settle(sum[r][x]);
+            }
+          }
         }
       }
       a += Dot::kr;

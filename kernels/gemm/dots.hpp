@@ -29,10 +29,9 @@ struct float_sums {
 // A f32 · B f32.
 struct f32_dot : float_sums {
   using element = float;
-  using packed = simd::f32;
+  using operand = simd::f32;
   static constexpr int kr = 1, parts = 1, step_bytes = simd::lanes * 4;
-  static WC_INLINE packed load(const char *p) { return simd::load(reinterpret_cast<const float *>(p)); }
-  static WC_INLINE simd::f32 part(packed x, int) { return x; }
+  static WC_INLINE operand load(const char *p, int) { return simd::load(reinterpret_cast<const float *>(p)); }
   static WC_INLINE simd::f32 broadcast(const float *a) { return simd::broadcast(*a); }
   static WC_INLINE sum dot(sum s, simd::f32 a, simd::f32 b) { return simd::fma(a, b, s); }
 };
@@ -41,10 +40,12 @@ struct f32_dot : float_sums {
 // on pipes that multiply-adds leave free.
 struct f32bf16_dot : float_sums {
   using element = float;
-  using packed = simd::s32;
+  using operand = simd::f32;
+  static constexpr int accumulators = simd::accumulators_beside_work;
   static constexpr int kr = 2, parts = 2, step_bytes = simd::lanes * 4;
-  static WC_INLINE packed load(const char *p) { return simd::load_bytes(p); }
-  static WC_INLINE simd::f32 part(packed x, int h) { return h ? simd::high_bf16(x) : simd::low_bf16(x); }
+  static WC_INLINE operand load(const char *p, int h) {
+    return h ? simd::high_bf16(simd::load_bytes(p)) : simd::low_bf16(simd::load_bytes(p));
+  }
   static WC_INLINE simd::f32 broadcast(const float *a) { return simd::broadcast(*a); }
   static WC_INLINE sum dot(sum s, simd::f32 a, simd::f32 b) { return simd::fma(a, b, s); }
 };
@@ -65,11 +66,10 @@ struct s8_sums {
 // A s16 (widened s8) · B s8, by pairs: exact, no saturation can occur.
 struct s16s8_dot : s8_sums {
   using element = int16_t;
-  using packed = simd::s32;
-  static constexpr int accumulators = simd::accumulators;
+  using operand = simd::s32;
+  static constexpr int accumulators = simd::accumulators_beside_work;
   static constexpr int kr = 2, parts = 1, step_bytes = simd::lanes * 2;
-  static WC_INLINE packed load(const char *p) { return simd::load_s8_as_s16(p); }
-  static WC_INLINE simd::s32 part(packed x, int) { return x; }
+  static WC_INLINE operand load(const char *p, int) { return simd::load_s8_as_s16(p); }
   static WC_INLINE simd::s32 broadcast(const int16_t *a) { return broadcast_word(a); }
   static WC_INLINE sum dot(sum s, simd::s32 a, simd::s32 b) { return simd::dot_s16(s, a, b); }
   template <class C>

@@ -3,7 +3,9 @@
 
 struct simd {
   static constexpr int lanes = 8;
-  static constexpr int accumulators = 12;  // of 16 registers; the rest hold A, B and a product
+  // Accumulators of panels run abreast, of 16 registers: the others hold A and B; and fewer where
+  // widening or products need some too.
+  static constexpr int accumulators = 12, accumulators_beside_work = 8;
   using f32 = __m256;
   using s32 = __m256i;
 
