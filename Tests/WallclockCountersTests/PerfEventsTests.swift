@@ -44,19 +44,20 @@ import WallclockCore
   @Test func everyThreadIsCounted() throws {
     guard Self.state != .none else { try Test.cancel("\(Counters.probe().reason)") }
     // Two threads asleep in a pipe each touch pages when told to.
-    var ends: [Int32] = [0, 0], back: [Int32] = [0, 0]
-    #expect(unsafe pipe(&ends) == 0 && pipe(&back) == 0)
+    var ends: [Int32] = [0, 0], last: [Int32] = [0, 0], back: [Int32] = [0, 0]
+    #expect(unsafe pipe(&ends) == 0 && pipe(&last) == 0 && pipe(&back) == 0)
     final class Work: Sendable {
-      let go: Int32, done: Int32
-      init(_ go: Int32, _ done: Int32) {
+      let go: Int32, end: Int32, done: Int32
+      init(_ go: Int32, _ end: Int32, _ done: Int32) {
         self.go = go
+        self.end = end
         self.done = done
       }
     }
     var handles: [pthread_t] = []
     for _ in 0..<2 {
       var handle = pthread_t()
-      let work = unsafe Unmanaged.passRetained(Work(ends[0], back[1]))
+      let work = unsafe Unmanaged.passRetained(Work(ends[0], last[0], back[1]))
       unsafe pthread_create(
         &handle, nil,
         { argument in
@@ -72,7 +73,7 @@ import WallclockCore
           }
           unsafe munmap(start, size)
           unsafe write(work.done, &id, 4)
-          unsafe read(work.go, &byte, 1)
+          unsafe read(work.end, &byte, 1)
           return nil
         }, work.toOpaque())
       handles.append(handle)
@@ -83,17 +84,18 @@ import WallclockCore
       return id
     }
     let ids = [receive(), receive()]
-    func release() {
+    // A pipe for each step: one thread must not take the byte meant for the other.
+    func release(_ pipe: [Int32]) {
       let bytes: [UInt8] = [1, 1]
-      unsafe write(ends[1], bytes, 2)
+      unsafe write(pipe[1], bytes, 2)
     }
     let counts = try PerfEvents().count(["perf::PAGE-FAULTS"], threads: ids) {
-      release()
+      release(ends)
       _ = (receive(), receive())
     }
-    release()
+    release(last)
     for handle in handles { unsafe pthread_join(handle, nil) }
-    for end in ends + back { close(end) }
+    for end in ends + last + back { close(end) }
     guard case .counted(let faults, let running) = counts[0] else {
       Issue.record("not counted: \(counts[0])")
       return
