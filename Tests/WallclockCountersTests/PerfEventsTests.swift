@@ -94,7 +94,7 @@ import WallclockCore
       _ = (receive(), receive())
     }
     release(last)
-    for handle in handles { unsafe pthread_join(handle, nil) }
+    for handle in handles { pthread_join(handle, nil) }
     for end in ends + last + back { close(end) }
     guard case .counted(let faults, let running) = counts[0] else {
       Issue.record("not counted: \(counts[0])")
