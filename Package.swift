@@ -52,7 +52,8 @@ let package = Package(
     module("WallclockThreads", imports: ["WallclockCore", "WallclockMachine", "CWallclockLinux"]),
     module("WallclockCounters", imports: ["WallclockCore", "WallclockMachine", "CWallclockLinux"]),
     module("WallclockMeasure", imports: ["WallclockKernels", "WallclockThreads", "WallclockCounters"]),
-    module("WallclockProfiles", imports: ["WallclockCore", grdb]),
+    module(
+      "WallclockProfiles", imports: ["WallclockCore", grdb], resources: [.copy("../../profiles")]),
     module("WallclockTuner", imports: ["WallclockMeasure", "WallclockProfiles"]),
     module("WallclockFormats", imports: ["WallclockCore"]),
     module("WallclockModels", imports: ["WallclockCore", "WallclockFormats"]),

@@ -20,6 +20,8 @@ namespace wc {
 size_t gemm_scratch_none(size_t k);
 size_t gemm_scratch_f32_panel16(size_t k);  // a K block of one panel of 16 columns, as f32
 size_t gemm_scratch_f32_panel32(size_t k);
+size_t gemm_scratch_f32_panel48(size_t k);
+size_t gemm_scratch_q4_panel16(size_t k);  // the same, a code a byte, with f32 scales
 extern const wc_attention_memory attention_memory_panels;
 
 struct thread_hook {
@@ -29,24 +31,24 @@ constexpr thread_hook hook_none{nullptr, nullptr};
 }  // namespace wc
 
 static const wc_kernel table[] = {
-#define WC_GEMM(isa_, name_, a_, b_, acc_, c_, mr_, nr_, kr_, layout_, knobs_, epilogues_, flags_, scratch_, hook_) \
+#define WC_GEMM(isa_, name_, a_, b_, acc_, c_, mr_, nr_, kr_, layout_, knobs_, epilogues_, flags_, scratch_, thread_) \
   {.name = #name_, .op = WC_OP_gemm, .isa = WC_ISA_##isa_, .a = WC_TYPE_##a_, .b = WC_TYPE_##b_, \
    .acc = WC_TYPE_##acc_, .c = WC_TYPE_##c_, .mr = mr_, .nr = nr_, .kr = kr_, .layout = WC_LAYOUT_##layout_, \
    .knobs = knobs_, .epilogues = epilogues_, .flags = flags_, .gemm = name_, .attention = nullptr, \
    .rowwise = nullptr, .gemm_scratch_bytes = wc::gemm_scratch_##scratch_, .attention_memory = nullptr, \
-   .thread_enter = wc::hook_##hook_.enter, .thread_leave = wc::hook_##hook_.leave},
-#define WC_ATTENTION(isa_, name_, q_, kv_, acc_, o_, mr_, nr_, kr_, knobs_, flags_, memory_, hook_) \
+   .thread_enter = wc::hook_##thread_.enter, .thread_leave = wc::hook_##thread_.leave},
+#define WC_ATTENTION(isa_, name_, q_, kv_, acc_, o_, mr_, nr_, kr_, knobs_, flags_, memory_, thread_) \
   {.name = #name_, .op = WC_OP_attention, .isa = WC_ISA_##isa_, .a = WC_TYPE_##q_, .b = WC_TYPE_##kv_, \
    .acc = WC_TYPE_##acc_, .c = WC_TYPE_##o_, .mr = mr_, .nr = nr_, .kr = kr_, .layout = WC_LAYOUT_none, \
    .knobs = knobs_, .epilogues = WC_EPILOGUE_none, .flags = flags_, .gemm = nullptr, .attention = name_, \
    .rowwise = nullptr, .gemm_scratch_bytes = nullptr, .attention_memory = &wc::attention_memory_##memory_, \
-   .thread_enter = wc::hook_##hook_.enter, .thread_leave = wc::hook_##hook_.leave},
-#define WC_ROWWISE(isa_, op_, name_, in_, out_, knobs_, flags_, hook_) \
+   .thread_enter = wc::hook_##thread_.enter, .thread_leave = wc::hook_##thread_.leave},
+#define WC_ROWWISE(isa_, op_, name_, in_, out_, knobs_, flags_, thread_) \
   {.name = #name_, .op = WC_OP_##op_, .isa = WC_ISA_##isa_, .a = WC_TYPE_##in_, .b = WC_TYPE_none, \
    .acc = WC_TYPE_none, .c = WC_TYPE_##out_, .mr = 1, .nr = 1, .kr = 1, .layout = WC_LAYOUT_none, \
    .knobs = knobs_, .epilogues = WC_EPILOGUE_none, .flags = flags_, .gemm = nullptr, .attention = nullptr, \
    .rowwise = name_, .gemm_scratch_bytes = nullptr, .attention_memory = nullptr, \
-   .thread_enter = wc::hook_##hook_.enter, .thread_leave = wc::hook_##hook_.leave},
+   .thread_enter = wc::hook_##thread_.enter, .thread_leave = wc::hook_##thread_.leave},
 #include "attention/kernels.def"
 #include "gemm/kernels.def"
 #include "rowwise/kernels.def"

@@ -1,0 +1,79 @@
+// The Dot of each family that dot_tile.hpp serves with the vectors of simd_*.hpp alone. No include
+// guard on purpose: each file includes this inside its own target region and unnamed namespace.
+
+// A 32-bit word of A in every lane.
+template <class T>
+WC_INLINE simd::s32 broadcast_word(const T *a) {
+  int32_t word;
+  __builtin_memcpy(&word, a, sizeof word);
+  return simd::broadcast(word);
+}
+
+// What sums in f32 have in common.
+struct float_sums {
+  using sum = simd::f32;
+  using lane = float;
+  static constexpr int accumulators = simd::accumulators;
+
+  static WC_INLINE bool ready(const wc_gemm_args &) { return true; }
+  template <class C>
+  static WC_INLINE sum start(const C &, int) {
+    return simd::zero_f32();
+  }
+  template <class C>
+  static WC_INLINE simd::f32 finish(sum x, const wc_gemm_args &, size_t, const C &c, int column) {
+    return simd::add(x, simd::load(c.bias + column * simd::lanes));
+  }
+};
+
+// A f32 · B f32.
+struct f32_dot : float_sums {
+  using element = float;
+  using packed = simd::f32;
+  static constexpr int kr = 1, parts = 1, step_bytes = simd::lanes * 4;
+  static WC_INLINE packed load(const char *p) { return simd::load(reinterpret_cast<const float *>(p)); }
+  static WC_INLINE simd::f32 part(packed x, int) { return x; }
+  static WC_INLINE simd::f32 broadcast(const float *a) { return simd::broadcast(*a); }
+  static WC_INLINE sum dot(sum s, simd::f32 a, simd::f32 b) { return simd::fma(a, b, s); }
+};
+
+// A f32 · B bf16, pairs along K in one 32-bit lane: a shift or an AND widens eight (sixteen) weights,
+// on pipes that multiply-adds leave free.
+struct f32bf16_dot : float_sums {
+  using element = float;
+  using packed = simd::s32;
+  static constexpr int kr = 2, parts = 2, step_bytes = simd::lanes * 4;
+  static WC_INLINE packed load(const char *p) { return simd::load_bytes(p); }
+  static WC_INLINE simd::f32 part(packed x, int h) { return h ? simd::high_bf16(x) : simd::low_bf16(x); }
+  static WC_INLINE simd::f32 broadcast(const float *a) { return simd::broadcast(*a); }
+  static WC_INLINE sum dot(sum s, simd::f32 a, simd::f32 b) { return simd::fma(a, b, s); }
+};
+
+// What sums in s32 of s8 weights have in common.
+struct s8_sums {
+  using sum = simd::s32;
+  using lane = int32_t;
+  static WC_INLINE bool ready(const wc_gemm_args &g) { return g.a_scale && g.b_scale; }
+  template <class C>
+  static WC_INLINE simd::f32 finish(sum x, const wc_gemm_args &g, size_t row, const C &c, int column) {
+    const simd::f32 t = simd::mul(simd::to_f32(x), simd::broadcast(g.a_scale[row]));
+    const size_t j = column * simd::lanes;
+    return simd::fma(t, simd::load(c.scale + j), simd::load(c.bias + j));
+  }
+};
+
+// A s16 (widened s8) · B s8, by pairs: exact, no saturation can occur.
+struct s16s8_dot : s8_sums {
+  using element = int16_t;
+  using packed = simd::s32;
+  static constexpr int accumulators = simd::accumulators;
+  static constexpr int kr = 2, parts = 1, step_bytes = simd::lanes * 2;
+  static WC_INLINE packed load(const char *p) { return simd::load_s8_as_s16(p); }
+  static WC_INLINE simd::s32 part(packed x, int) { return x; }
+  static WC_INLINE simd::s32 broadcast(const int16_t *a) { return broadcast_word(a); }
+  static WC_INLINE sum dot(sum s, simd::s32 a, simd::s32 b) { return simd::dot_s16(s, a, b); }
+  template <class C>
+  static WC_INLINE sum start(const C &, int) {
+    return simd::zero_s32();
+  }
+};

@@ -1,0 +1,84 @@
+// 4-bit weights against f32 activations: weights become f32 (code − 8)·scale, which is exact, and
+// the rest is the f32 tile. No include guard on purpose: each file includes this inside its own
+// target region and unnamed namespace, after dot_tile.hpp.
+//
+// Long blocks expand a panel into scratch once and pass all strips over it. A single strip expands
+// 32 values of K at a time into L1, several panels abreast, and needs no scratch.
+
+template <int MR, int NR, int G>
+struct f32q4_family {
+  static constexpr int mr = MR, nr = NR;
+  static constexpr int accumulators = simd::accumulators;
+  static constexpr size_t pair_bytes = size_t(NR) * 4, codes_bytes = G / 8 * pair_bytes;
+  static constexpr size_t record_bytes = codes_bytes + size_t(NR) * 2;
+  using inner = dot_family<f32_dot, MR, NR>;
+
+  static WC_INLINE bool ready(const wc_gemm_args &g) {
+    return g.k % G == 0 && (g.k == 0 || g.m <= MR || g.scratch);
+  }
+
+  // Values block·32 ..< block·32 + 32 of one record to f32 rows of `width` columns.
+  static WC_INLINE void expand(const char *record, size_t block, float *to, size_t width) {
+    for (size_t v = 0; v < NR / simd::lanes; ++v) {
+      const simd::f32 scale = simd::load_f16(record + codes_bytes + v * simd::lanes * 2);
+      const simd::f32 zero = simd::mul(scale, simd::broadcast(-8.0f));
+#pragma unroll
+      for (int pair = 0; pair < 4; ++pair) {
+        simd::s32 x = simd::load_bytes(record + (block * 4 + pair) * pair_bytes + v * simd::lanes * 4);
+        float *row = to + pair * 8 * width + v * simd::lanes;
+#pragma unroll
+        for (int p = 0; p < 4; ++p) {
+          // exact: |code − 8| ≤ 8 times an 11-bit significand
+          simd::store(row + p * width, simd::fma(simd::to_f32(simd::low_code(x, 8 * p)), scale, zero));
+          simd::store(
+              row + (p + 4) * width, simd::fma(simd::to_f32(simd::low_code(x, 8 * p + 4)), scale, zero));
+        }
+      }
+    }
+  }
+
+  static WC_INLINE const char *panel(const wc_gemm_args &g, const char *b) {
+    float *to = static_cast<float *>(g.scratch);
+    for (size_t k = 0; k < g.k; k += 32, to += 32 * NR) {
+      expand(b + k / G * record_bytes, k % G / 32, to, NR);
+    }
+    return static_cast<const char *>(g.scratch);
+  }
+
+  template <int R, int P, bool Stream>
+  static __attribute__((noinline)) void tile(
+      const wc_gemm_args &g, const columns<P * NR> &c, const char *b, size_t row) {
+    if constexpr (!Stream) {
+      inner::template tile<R, P, false>(g, c, b, row);
+    } else {
+      constexpr int X = P * (NR / simd::lanes);
+      constexpr size_t width = size_t(P) * NR;
+      alignas(64) float block[32 * width];
+      simd::f32 sum[R][X];
+      start_sums<f32_dot>(g, c, row, sum);
+      const float *a = static_cast<const float *>(g.a) + row * g.lda;
+      const size_t lda = g.lda;
+      for (size_t k = 0; k < g.k; k += 32) {
+        const char *record = b + k / G * record_bytes;
+        for (size_t p = 0; p < P; ++p) {
+          const char *source = record + p * g.b_panel_bytes;
+          for (size_t line = 0; line < 4 * pair_bytes; line += 64) {
+            __builtin_prefetch(source + k % G / 8 * pair_bytes + g.prefetch + line);
+          }
+          expand(source, k % G / 32, block + p * NR, width);
+        }
+        for (int step = 0; step < 32; ++step, ++a) {
+#pragma unroll
+          for (int r = 0; r < R; ++r) {
+            const simd::f32 value = simd::broadcast(a[r * lda]);
+#pragma unroll
+            for (int x = 0; x < X; ++x) {
+              sum[r][x] = simd::fma(value, simd::load(block + step * width + x * simd::lanes), sum[r][x]);
+            }
+          }
+        }
+      }
+      end_sums<f32_dot>(g, c, row, sum);
+    }
+  }
+};

@@ -1,0 +1,163 @@
+// Every GEMM type in plain C++, for hosts without the vector ISAs and as the rows the exact ones are
+// compared with bit for bit. One output at a time over a panel of eight columns.
+#include "../common/math_scalar.hpp"
+#include "CWallclockKernels.h"
+#include "layout.hpp"
+
+namespace {
+
+constexpr size_t nr = 8;
+
+bool valid(const wc_gemm_args *g) {
+  if (!g) return false;
+  if (g->m == 0 || g->n == 0) return true;
+  if ((g->epilogue & WC_EPILOGUE_bias) && !g->bias) return false;
+  if ((g->epilogue & WC_EPILOGUE_residual) && !g->residual) return false;
+  if ((g->flags & (WC_GEMM_FIRST | WC_GEMM_LAST)) != (WC_GEMM_FIRST | WC_GEMM_LAST) && !g->acc) return false;
+  return g->c && (g->k == 0 || (g->a && g->b));
+}
+
+float bias_of(const wc_gemm_args &g, size_t j) {
+  return g.epilogue & WC_EPILOGUE_bias ? g.bias[j] : 0.0f;
+}
+
+// Activation, residual, store.
+void finish(const wc_gemm_args &g, size_t i, size_t j, float t) {
+  if (g.epilogue & WC_EPILOGUE_gelu) t = wc::gelu_scalar(t);
+  if (g.epilogue & WC_EPILOGUE_residual) t += g.residual[i * g.ldr + j];
+  g.c[i * g.ldc + j] = t;
+}
+
+// Family: `sum` (the accumulator), `ready(g)`, `add(sum, g, panel, row, j)` over this K block, and
+// `value(sum, g, row, column)`, scaled and biased.
+template <class Family>
+wc_status run(const wc_gemm_args *args) {
+  if (!valid(args)) return WC_INVALID_ARGUMENT;
+  const wc_gemm_args &g = *args;
+  if (g.m == 0 || g.n == 0) return WC_OK;
+  if (!Family::ready(g)) return WC_INVALID_ARGUMENT;
+  using sum = typename Family::sum;
+  const char *panel = static_cast<const char *>(g.b);
+  for (size_t first = 0; first < g.n; first += nr, panel += g.b_panel_bytes) {
+    const size_t live = g.n - first < nr ? g.n - first : nr;
+    for (size_t i = 0; i < g.m; ++i) {
+      sum sums[nr] = {};
+      sum *acc = static_cast<sum *>(g.acc) + (g.acc ? i * g.ldacc + first : 0);
+      if (!(g.flags & WC_GEMM_FIRST)) {
+        for (size_t j = 0; j < nr; ++j) sums[j] = acc[j];
+      }
+      Family::add(sums, g, panel, i);
+      if (!(g.flags & WC_GEMM_LAST)) {
+        for (size_t j = 0; j < nr; ++j) acc[j] = sums[j];
+        continue;
+      }
+      for (size_t j = 0; j < live; ++j) finish(g, i, first + j, Family::value(sums[j], g, i, first + j));
+    }
+  }
+  return WC_OK;
+}
+
+struct float_sums {
+  using sum = float;
+  static bool ready(const wc_gemm_args &) { return true; }
+  static float value(sum s, const wc_gemm_args &g, size_t, size_t j) { return s + bias_of(g, j); }
+};
+
+struct f32f32 : float_sums {
+  static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
+    const float *a = static_cast<const float *>(g.a) + row * g.lda;
+    const float *b = reinterpret_cast<const float *>(panel);
+    for (size_t p = 0; p < g.k; ++p) {
+      for (size_t j = 0; j < nr; ++j) s[j] += a[p] * b[p * nr + j];
+    }
+  }
+};
+
+struct bf16bf16 : float_sums {
+  static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
+    const uint16_t *a = static_cast<const uint16_t *>(g.a) + row * g.lda;
+    const uint16_t *b = reinterpret_cast<const uint16_t *>(panel);
+    for (size_t p = 0; p < g.k; ++p) {
+      const float value = wc::f32_from_bf16(a[p]);
+      for (size_t j = 0; j < nr; ++j) s[j] += value * wc::f32_from_bf16(b[(p / 2 * nr + j) * 2 + p % 2]);
+    }
+  }
+};
+
+struct s8s8 {
+  using sum = int32_t;
+  static bool ready(const wc_gemm_args &g) { return g.a_scale && g.b_scale; }
+  static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
+    const int8_t *a = static_cast<const int8_t *>(g.a) + row * g.lda;
+    const int8_t *b = reinterpret_cast<const int8_t *>(panel);
+    for (size_t p = 0; p < g.k; ++p) {
+      for (size_t j = 0; j < nr; ++j) s[j] += a[p] * b[p * nr + j];
+    }
+  }
+  static float value(sum s, const wc_gemm_args &g, size_t i, size_t j) {
+    const float t = static_cast<float>(s) * g.a_scale[i];
+    return __builtin_fmaf(t, g.b_scale[j], bias_of(g, j));
+  }
+};
+
+// The code of k-step `p` of a group, column j; kr = 4.
+int code_at(const char *record, size_t p, size_t j) {
+  const int byte = static_cast<uint8_t>(record[(p / 8 * nr + j) * 4 + p % 4]);
+  return p / 4 % 2 ? byte >> 4 : byte & 15;
+}
+
+template <size_t Group>
+float scale_at(const char *record, size_t j) {
+  uint16_t scale;
+  memcpy(&scale, record + Group / 2 * nr + 2 * j, sizeof scale);
+  return wc::f32_from_f16(scale);
+}
+
+template <size_t Group>
+struct s8q4 {
+  using sum = float;
+  static bool ready(const wc_gemm_args &g) {
+    return g.k % Group == 0 && g.a_scale && (g.k == 0 || g.a_sum);
+  }
+  static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
+    const int8_t *a = static_cast<const int8_t *>(g.a) + row * g.lda;
+    for (size_t group = 0; group < g.k / Group; ++group, panel += wc::record_bytes(Group, nr)) {
+      for (size_t j = 0; j < nr; ++j) {
+        int32_t total = -8 * g.a_sum[row * g.lda_sum + group];
+        for (size_t p = 0; p < Group; ++p) total += a[group * Group + p] * code_at(panel, p, j);
+        s[j] = __builtin_fmaf(static_cast<float>(total), scale_at<Group>(panel, j), s[j]);
+      }
+    }
+  }
+  static float value(sum s, const wc_gemm_args &g, size_t i, size_t j) {
+    return __builtin_fmaf(s, g.a_scale[i], bias_of(g, j));
+  }
+};
+
+template <size_t Group>
+struct f32q4 : float_sums {
+  static bool ready(const wc_gemm_args &g) { return g.k % Group == 0; }
+  static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
+    const float *a = static_cast<const float *>(g.a) + row * g.lda;
+    for (size_t group = 0; group < g.k / Group; ++group, panel += wc::record_bytes(Group, nr)) {
+      for (size_t j = 0; j < nr; ++j) {
+        const float scale = scale_at<Group>(panel, j);
+        for (size_t p = 0; p < Group; ++p) {
+          s[j] += a[group * Group + p] * (scale * static_cast<float>(code_at(panel, p, j) - 8));
+        }
+      }
+    }
+  }
+};
+
+}  // namespace
+
+extern "C" wc_status gemm_f32f32_scalar_1x8(const wc_gemm_args *g) { return run<f32f32>(g); }
+extern "C" wc_status gemm_bf16bf16_scalar_1x8(const wc_gemm_args *g) { return run<bf16bf16>(g); }
+extern "C" wc_status gemm_s8s8_scalar_1x8(const wc_gemm_args *g) { return run<s8s8>(g); }
+extern "C" wc_status gemm_s8q4g32_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<32>>(g); }
+extern "C" wc_status gemm_s8q4g64_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<64>>(g); }
+extern "C" wc_status gemm_s8q4g128_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<128>>(g); }
+extern "C" wc_status gemm_f32q4g32_scalar_1x8(const wc_gemm_args *g) { return run<f32q4<32>>(g); }
+extern "C" wc_status gemm_f32q4g64_scalar_1x8(const wc_gemm_args *g) { return run<f32q4<64>>(g); }
+extern "C" wc_status gemm_f32q4g128_scalar_1x8(const wc_gemm_args *g) { return run<f32q4<128>>(g); }

@@ -1,0 +1,113 @@
+// Packing B for any row of the table, and what rows need as scratch.
+#include <string.h>
+
+#include "CWallclockKernels.h"
+#include "layout.hpp"
+
+namespace {
+
+size_t rounded_up(size_t x, size_t to) { return (x + to - 1) / to * to; }
+
+// Padded to whole cache lines, and off multiples of 4 KiB, where panels read abreast would fall
+// into the same sets of L1.
+size_t panel_stride(const wc_kernel &kernel, size_t k) {
+  const size_t group = wc::group_of(kernel.b);
+  const size_t bytes = group ? k / group * wc::record_bytes(group, kernel.nr)
+                             : rounded_up(k, kernel.kr) * kernel.nr * wc::code_bytes(kernel.b);
+  const size_t lines = rounded_up(bytes, 64);
+  return lines != 0 && lines % 4096 == 0 ? lines + 64 : lines;
+}
+
+void pack_panel(
+    const wc_kernel &kernel, size_t columns, size_t k, const char *codes, char *packed) {
+  const size_t nr = kernel.nr, kr = kernel.kr, bytes = wc::code_bytes(kernel.b);
+  for (size_t j = 0; j < columns; ++j) {
+    for (size_t p = 0; p < k; ++p) {
+      memcpy(packed + ((p / kr * nr + j) * kr + p % kr) * bytes, codes + (j * k + p) * bytes, bytes);
+    }
+  }
+}
+
+void pack_q4_panel(
+    const wc_kernel &kernel, size_t columns, size_t k, const char *codes, const float *scales,
+    char *packed) {
+  const size_t nr = kernel.nr, kr = kernel.kr, group = wc::group_of(kernel.b);
+  const size_t groups = k / group, pair_bytes = nr * kr;
+  for (size_t g = 0; g < groups; ++g) {
+    char *record = packed + g * wc::record_bytes(group, nr);
+    for (size_t j = 0; j < columns; ++j) {
+      for (size_t p = 0; p < group; ++p) {
+        const size_t step = p / kr;
+        char &byte = record[step / 2 * pair_bytes + j * kr + p % kr];
+        const int code = codes[j * k + g * group + p] & 15;
+        byte = static_cast<char>(byte | (step % 2 ? code << 4 : code));
+      }
+      const uint16_t scale = wc::f16_from_f32(scales[j * groups + g]);
+      memcpy(record + group / 2 * nr + 2 * j, &scale, sizeof scale);
+    }
+  }
+}
+
+}  // namespace
+
+// 0 for a row that takes no packed B of this k (no GEMM, or k not a multiple of the group).
+extern "C" size_t wc_gemm_packed_bytes(
+    const wc_kernel *kernel, size_t n, size_t k, size_t *panel_bytes) {
+  if (panel_bytes) *panel_bytes = 0;
+  if (!wc::packable(kernel)) return 0;
+  const size_t group = wc::group_of(kernel->b);
+  if (group && k % group) return 0;
+  const size_t stride = panel_stride(*kernel, k);
+  if (panel_bytes) *panel_bytes = stride;
+  return (n + kernel->nr - 1) / kernel->nr * stride;
+}
+
+extern "C" wc_status wc_gemm_pack(
+    const wc_kernel *kernel, size_t n, size_t k, const void *codes, const float *scales,
+    void *packed, int32_t *sums) {
+  if (!wc::packable(kernel)) return WC_INVALID_ARGUMENT;
+  const size_t group = wc::group_of(kernel->b), bytes = wc::code_bytes(kernel->b);
+  if (group && (k % group || (k && n && !scales))) return WC_INVALID_ARGUMENT;
+  size_t stride;
+  const size_t total = wc_gemm_packed_bytes(kernel, n, k, &stride);
+  if (total) memset(packed, 0, total);
+  const char *from = static_cast<const char *>(codes);
+  char *to = static_cast<char *>(packed);
+  for (size_t j = 0; j < n; j += kernel->nr, to += stride) {
+    const size_t columns = n - j < kernel->nr ? n - j : kernel->nr;
+    if (group) {
+      pack_q4_panel(*kernel, columns, k, from + j * k, scales + j * (k / group), to);
+    } else {
+      pack_panel(*kernel, columns, k, from + j * k * bytes, to);
+    }
+  }
+  if (sums && kernel->b == WC_TYPE_s8) {
+    for (size_t j = 0; j < n; ++j) {
+      int32_t sum = 0;
+      for (size_t p = 0; p < k; ++p) sum += static_cast<int8_t>(from[j * k + p]);
+      sums[j] = sum;
+    }
+  }
+  return WC_OK;
+}
+
+extern "C" size_t wc_gemm_packed_offset(const wc_kernel *kernel, size_t k) {
+  if (!wc::packable(kernel)) return 0;
+  const size_t group = wc::group_of(kernel->b);
+  if (group) return k / group * wc::record_bytes(group, kernel->nr);
+  return k * kernel->nr * wc::code_bytes(kernel->b);
+}
+
+namespace wc {
+
+size_t gemm_scratch_none(size_t) { return 0; }
+
+// A K block of one panel, expanded to f32.
+size_t gemm_scratch_f32_panel16(size_t k) { return k * 16 * 4; }
+size_t gemm_scratch_f32_panel32(size_t k) { return k * 32 * 4; }
+size_t gemm_scratch_f32_panel48(size_t k) { return k * 48 * 4; }
+
+// A K block of one panel, a code a byte, and f32 scales for every group of 32 or more.
+size_t gemm_scratch_q4_panel16(size_t k) { return k * 16 + rounded_up(k, 32) / 32 * 16 * 4; }
+
+}  // namespace wc

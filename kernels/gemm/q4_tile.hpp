@@ -1,0 +1,181 @@
+// The register tile of 4-bit weights against s8 activations, and what expands a panel. No include
+// guard on purpose: each file includes this inside its own target region and unnamed namespace,
+// after dots.hpp.
+//
+// Per group of G values along K:  f = fma((float)(Σ − 8·a_sum), scale, f), in ascending order, so
+// every ISA gives the same bits. Codes are unsigned and go in as the u8 operand; −8·Σa is where the
+// s32 sum starts, so the zero point costs nothing. The f32 bank may lie in L1: it is touched once a
+// group.
+
+// The packed record of one group: G/8 pairs of k-steps, `nr` columns each, then `nr` f16 scales.
+template <int NR, int G>
+struct q4_record {
+  static constexpr size_t pair_bytes = size_t(NR) * 4, codes_bytes = G / 8 * pair_bytes;
+  static constexpr size_t bytes = codes_bytes + size_t(NR) * 2;
+  static constexpr size_t vector_bytes = size_t(simd::lanes) * 4;
+};
+
+// One expanded group in scratch: `nr` f32 scales, then G/4 k-steps of nr×4 codes, one a byte.
+template <int NR, int G>
+struct q4_expanded {
+  static constexpr size_t codes = size_t(NR) * 4, bytes = codes + size_t(NR) * G;
+};
+
+template <int NR, int G>
+WC_INLINE const char *expand_codes(const wc_gemm_args &g, const char *b) {
+  using record = q4_record<NR, G>;
+  char *to = static_cast<char *>(g.scratch);
+  for (size_t group = 0; group < g.k / G; ++group, b += record::bytes) {
+    for (size_t j = 0; j < NR; j += simd::lanes) {
+      simd::store(reinterpret_cast<float *>(to) + j, simd::load_f16(b + record::codes_bytes + j * 2));
+    }
+    to += size_t(NR) * 4;
+    for (int pair = 0; pair < G / 8; ++pair) {
+      for (size_t j = 0; j < record::pair_bytes; j += record::vector_bytes) {
+        const simd::s32 x = simd::load_bytes(b + pair * record::pair_bytes + j);
+        simd::store_bytes(to + j, simd::low_codes(x));
+        simd::store_bytes(to + record::pair_bytes + j, simd::high_codes(x));
+      }
+      to += 2 * record::pair_bytes;
+    }
+  }
+  return static_cast<const char *>(g.scratch);
+}
+
+// Σ of one group for R×X accumulators. `codes(step, x)` gives k-step `step` of column vector x.
+//
+// s16 sums: a pair of u4·s8 products is at most 2·15·128 = 3840 in size, so eight k-steps (32 values)
+// fit s16 before they are widened [KERNELS: u4×s8].
+struct sum_in_s16 {
+  template <int R, int X, int G, class Codes>
+  static WC_INLINE void group(
+      simd::s32 (&sum)[R][X], const int8_t *a, size_t lda, const Codes &codes) {
+#pragma unroll
+    for (int block = 0; block < G / 32; ++block) {
+      simd::s32 part[R][X];
+#pragma unroll
+      for (int step = 0; step < 8; ++step) {
+        simd::s32 code[X];
+#pragma unroll
+        for (int x = 0; x < X; ++x) code[x] = codes.load(block * 8 + step, x);
+#pragma unroll
+        for (int r = 0; r < R; ++r) {
+          const simd::s32 value = broadcast_word(a + r * lda + block * 32 + step * 4);
+#pragma unroll
+          for (int x = 0; x < X; ++x) {
+            const simd::s32 product = simd::dot_u8s8_s16(code[x], value);
+            part[r][x] = step == 0 ? product : simd::add_s16(part[r][x], product);
+          }
+        }
+      }
+#pragma unroll
+      for (int r = 0; r < R; ++r) {
+#pragma unroll
+        for (int x = 0; x < X; ++x) sum[r][x] = simd::add(sum[r][x], simd::sum_s16_pairs(part[r][x]));
+      }
+    }
+  }
+};
+
+// Where a tile reads codes and scales: packed records, P panels abreast …
+template <int NR, int G>
+struct packed_codes {
+  using record = q4_record<NR, G>;
+  static constexpr int vectors = NR / simd::lanes;
+  static constexpr size_t group_bytes = record::bytes;
+  const char *b;
+  size_t panel_bytes;
+
+  WC_INLINE simd::s32 load(int step, int x) const {
+    const simd::s32 pair = simd::load_bytes(
+        b + (x / vectors) * panel_bytes + (step / 2) * record::pair_bytes + (x % vectors) * record::vector_bytes);
+    return step % 2 ? simd::high_codes(pair) : simd::low_codes(pair);
+  }
+  WC_INLINE simd::f32 scale(int x) const {
+    return simd::load_f16(
+        b + (x / vectors) * panel_bytes + record::codes_bytes + (x % vectors) * simd::lanes * 2);
+  }
+};
+
+// … or one panel that expand_codes wrote.
+template <int NR, int G>
+struct expanded_codes {
+  using record = q4_record<NR, G>;
+  static constexpr size_t group_bytes = q4_expanded<NR, G>::bytes;
+  const char *b;
+  size_t panel_bytes;
+
+  WC_INLINE simd::s32 load(int step, int x) const {
+    return simd::load_bytes(
+        b + q4_expanded<NR, G>::codes + step * record::pair_bytes + x * record::vector_bytes);
+  }
+  WC_INLINE simd::f32 scale(int x) const {
+    return simd::load(reinterpret_cast<const float *>(b) + x * simd::lanes);
+  }
+};
+
+// Sum: how a group is summed. Expand: long blocks expand each panel into scratch first.
+template <class Sum, int MR, int NR, int G, bool Expand>
+struct q4_family {
+  static constexpr int mr = MR, nr = NR;
+  static constexpr int accumulators = simd::accumulators;
+
+  static WC_INLINE bool ready(const wc_gemm_args &g) {
+    return g.k % G == 0 && g.a_scale && (g.k == 0 || g.a_sum) && (!Expand || g.k == 0 || g.scratch);
+  }
+  static WC_INLINE const char *panel(const wc_gemm_args &g, const char *b) {
+    if constexpr (Expand) return expand_codes<NR, G>(g, b);
+    return b;
+  }
+
+  // Sums and epilogue of the f32 bank: A's scale is applied once, at the end.
+  struct bank_dot : float_sums {
+    template <class C>
+    static WC_INLINE simd::f32 finish(
+        simd::f32 x, const wc_gemm_args &g, size_t row, const C &c, int column) {
+      return simd::fma(
+          x, simd::broadcast(g.a_scale[row]), simd::load(c.bias + column * simd::lanes));
+    }
+  };
+
+  template <int R, int P, bool Stream>
+  static __attribute__((noinline)) void tile(
+      const wc_gemm_args &g, const columns<P * NR> &c, const char *b, size_t row) {
+    constexpr int X = P * (NR / simd::lanes);
+    using source = std::conditional_t<Expand && !Stream, expanded_codes<NR, G>, packed_codes<NR, G>>;
+    simd::f32 bank[R][X];
+    start_sums<bank_dot>(g, c, row, bank);
+    const auto *a = static_cast<const int8_t *>(g.a) + row * g.lda;
+    const int32_t *a_sum = g.a_sum + row * g.lda_sum;
+    const size_t groups = g.k / G;
+    source codes{b, g.b_panel_bytes};
+    for (size_t group = 0; group < groups; ++group) {
+      if constexpr (Stream) {
+#pragma unroll
+        for (int p = 0; p < P; ++p) {
+#pragma unroll
+          for (size_t line = 0; line < source::group_bytes; line += 64) {
+            __builtin_prefetch(codes.b + p * g.b_panel_bytes + g.prefetch + line);
+          }
+        }
+      }
+      simd::s32 sum[R][X];
+#pragma unroll
+      for (int r = 0; r < R; ++r) {
+        const simd::s32 start = simd::broadcast(-8 * a_sum[r * g.lda_sum + group]);
+#pragma unroll
+        for (int x = 0; x < X; ++x) sum[r][x] = start;
+      }
+      Sum::template group<R, X, G>(sum, a, g.lda, codes);
+#pragma unroll
+      for (int x = 0; x < X; ++x) {
+        const simd::f32 scale = codes.scale(x);
+#pragma unroll
+        for (int r = 0; r < R; ++r) bank[r][x] = simd::fma(simd::to_f32(sum[r][x]), scale, bank[r][x]);
+      }
+      a += G;
+      codes.b += source::group_bytes;
+    }
+    end_sums<bank_dot>(g, c, row, bank);
+  }
+};

@@ -1,0 +1,60 @@
+// 256-bit vector operations under the names the tile templates use. No include guard on purpose:
+// each file includes this inside its own target region and unnamed namespace.
+
+struct simd {
+  static constexpr int lanes = 8;
+  static constexpr int accumulators = 12;  // of 16 registers; the rest hold A, B and a product
+  using f32 = __m256;
+  using s32 = __m256i;
+
+  static WC_INLINE f32 zero_f32() { return _mm256_setzero_ps(); }
+  static WC_INLINE s32 zero_s32() { return _mm256_setzero_si256(); }
+  static WC_INLINE f32 load(const float *p) { return _mm256_loadu_ps(p); }
+  static WC_INLINE void store(float *p, f32 x) { _mm256_storeu_ps(p, x); }
+  static WC_INLINE s32 load(const int32_t *p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p)); }
+  static WC_INLINE void store(int32_t *p, s32 x) { _mm256_storeu_si256(reinterpret_cast<__m256i *>(p), x); }
+  static WC_INLINE s32 load_bytes(const void *p) { return _mm256_loadu_si256(static_cast<const __m256i *>(p)); }
+  static WC_INLINE void store_bytes(void *p, s32 x) { _mm256_storeu_si256(static_cast<__m256i *>(p), x); }
+  static WC_INLINE f32 broadcast(float x) { return _mm256_set1_ps(x); }
+  static WC_INLINE s32 broadcast(int32_t x) { return _mm256_set1_epi32(x); }
+  static WC_INLINE f32 add(f32 x, f32 y) { return _mm256_add_ps(x, y); }
+  static WC_INLINE s32 add(s32 x, s32 y) { return _mm256_add_epi32(x, y); }
+  static WC_INLINE f32 mul(f32 x, f32 y) { return _mm256_mul_ps(x, y); }
+  static WC_INLINE f32 fma(f32 x, f32 y, f32 z) { return _mm256_fmadd_ps(x, y, z); }
+  static WC_INLINE f32 to_f32(s32 x) { return _mm256_cvtepi32_ps(x); }
+  static WC_INLINE f32 gelu(f32 x) { return wc::gelu_avx2(x); }
+
+  // Two bf16 in each 32-bit lane, as f32.
+  static WC_INLINE f32 low_bf16(s32 x) { return _mm256_castsi256_ps(_mm256_slli_epi32(x, 16)); }
+  static WC_INLINE f32 high_bf16(s32 x) {
+    return _mm256_castsi256_ps(_mm256_and_si256(x, _mm256_set1_epi32(static_cast<int32_t>(0xFFFF0000u))));
+  }
+  static WC_INLINE f32 load_f16(const void *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i *>(p)));
+  }
+
+  // s8 pairs widened to s16; one multiply-add of s16 pairs.
+  static WC_INLINE s32 load_s8_as_s16(const void *p) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(static_cast<const __m128i *>(p)));
+  }
+  static WC_INLINE s32 dot_s16(s32 sum, s32 a, s32 b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
+
+  // 4-bit codes, and dot products of them with s8 in s16 (up to eight sums of a pair fit).
+  static WC_INLINE s32 low_codes(s32 x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
+  static WC_INLINE s32 high_codes(s32 x) { return low_codes(_mm256_srli_epi16(x, 4)); }
+  // One code of each 32-bit lane, from bit `at` up.
+  static WC_INLINE s32 low_code(s32 x, int at) {
+    return _mm256_and_si256(_mm256_srli_epi32(x, at), _mm256_set1_epi32(15));
+  }
+  static WC_INLINE s32 dot_u8s8_s16(s32 u, s32 s) { return _mm256_maddubs_epi16(u, s); }
+  static WC_INLINE s32 add_s16(s32 x, s32 y) { return _mm256_add_epi16(x, y); }
+  static WC_INLINE s32 sum_s16_pairs(s32 x) { return _mm256_madd_epi16(x, _mm256_set1_epi16(1)); }
+
+  // The first `count` lanes (0…8); the others are neither read nor written.
+  static WC_INLINE __m256i mask(size_t count) {
+    return _mm256_cmpgt_epi32(
+        _mm256_set1_epi32(static_cast<int32_t>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  static WC_INLINE f32 load_first(const float *p, size_t count) { return _mm256_maskload_ps(p, mask(count)); }
+  static WC_INLINE void store_first(float *p, f32 x, size_t count) { _mm256_maskstore_ps(p, mask(count), x); }
+};
