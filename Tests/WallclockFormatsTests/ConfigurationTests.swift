@@ -118,7 +118,8 @@ import WallclockCore
   @Test func readsPoolingNormalisationAndLength() throws {
     let read = try pipeline(
       modules: Self.modules("Transformer", "Pooling", "Normalize"),
-      pooling: #"{"word_embedding_dimension":384,"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":false}"#,
+      pooling:
+        #"{"word_embedding_dimension":384,"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":false}"#,
       transformer: #"{"max_seq_length":256,"do_lower_case":true}"#)
     #expect(
       read == SentencePipeline(pooling: .cls, normalizes: true, maximumTokens: 256, lowercases: true))
@@ -146,7 +147,8 @@ import WallclockCore
   }
 
   @Test(arguments: [
-    modules("Transformer"), modules("Transformer", "Pooling", "Dense"), modules("Pooling", "Transformer"), "{}", "[1]",
+    modules("Transformer"), modules("Transformer", "Pooling", "Dense"), modules("Pooling", "Transformer"),
+    "{}", "[1]",
     #"[{"type":"a.Transformer","path":"../.."},{"type":"a.Pooling","path":"1_Pooling"}]"#,
   ])
   func refusesModules(_ modules: String) throws {

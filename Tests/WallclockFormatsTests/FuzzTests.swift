@@ -26,7 +26,7 @@ import WallclockCore
   /// Calls `body` with `original`, damaged anew each time.
   static func damage(_ name: String, _ original: [UInt8], _ body: ([UInt8]) throws -> Void) {
     let seed = setting("WALLCLOCK_FUZZ_SEED") ?? UInt64.random(in: 0...UInt64.max)
-    let rounds = setting("WALLCLOCK_FUZZ_ROUNDS") ?? 2000
+    let rounds = setting("WALLCLOCK_FUZZ_ROUNDS") ?? 1000
     print("\(name): \(rounds) rounds, again with WALLCLOCK_FUZZ_SEED=\(seed) swift test --filter FuzzTests")
     var generator = Generator(state: seed)
     // Bytes that mean something where they land.

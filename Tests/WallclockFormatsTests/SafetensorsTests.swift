@@ -77,39 +77,56 @@ import WallclockCore
   static let hostile: [Hostile] = [
     Hostile("empty", [], .truncated, says: "0 bytes"),
     Hostile("seven bytes", [1, 0, 0, 0, 0, 0, 0], .truncated, says: "7 bytes"),
-    Hostile("header length 2^62", safetensors("{}", length: 1 << 62), .malformedHeader, says: "4611686018427387904"),
-    Hostile("header length 2^64 − 1", safetensors("{}", length: .max), .malformedHeader, says: "18446744073709551615"),
-    Hostile("header length past the end", safetensors("{}", length: 3), .truncated, says: "header of 3 bytes"),
+    Hostile(
+      "header length 2^62", safetensors("{}", length: 1 << 62), .malformedHeader, says: "4611686018427387904"),
+    Hostile(
+      "header length 2^64 − 1", safetensors("{}", length: .max), .malformedHeader,
+      says: "18446744073709551615"),
+    Hostile(
+      "header length past the end", safetensors("{}", length: 3), .truncated, says: "header of 3 bytes"),
     Hostile("no header", safetensors(""), .malformedHeader, says: "{"),
     Hostile("header is an array", safetensors("[]"), .malformedHeader, says: "{"),
     Hostile("header is not UTF-8", safetensors("{}", length: 3) + [0xFF], .malformedJSON, says: "UTF-8"),
     Hostile("header is not JSON", safetensors("{\"a\""), .malformedJSON, says: "byte 4"),
     Hostile("text after the header's object", safetensors("{}{}"), .malformedJSON, says: "byte 2"),
-    Hostile("deep nesting", safetensors("{\"a\":" + String(repeating: "[", count: 100_000)), .malformedJSON, says: "nesting"),
+    Hostile(
+      "deep nesting", safetensors("{\"a\":" + String(repeating: "[", count: 100_000)), .malformedJSON,
+      says: "nesting"),
     Hostile("tensor is no object", safetensors(#"{"t":1}"#), .malformedHeader, says: "\"t\""),
-    Hostile("metadata is no object", safetensors(#"{"__metadata__":[]}"#), .malformedHeader, says: "__metadata__"),
+    Hostile(
+      "metadata is no object", safetensors(#"{"__metadata__":[]}"#), .malformedHeader, says: "__metadata__"),
     Hostile("metadata is no string", safetensors(#"{"__metadata__":{"a":1}}"#), .badValue, says: "string"),
     .tensors("no dtype", t: #""shape":[4],"data_offsets":[0,16]"#, .missingKey, says: "dtype"),
     .tensors("no shape", t: #""dtype":"F32","data_offsets":[0,16]"#, .missingKey, says: "shape"),
     .tensors("no offsets", t: #""dtype":"F32","shape":[4]"#, .missingKey, says: "data_offsets"),
-    .tensors("unknown dtype", t: #""dtype":"F31","shape":[4],"data_offsets":[0,16]"#, .unknownType, says: "F31"),
-    .tensors("negative size", t: #""dtype":"F32","shape":[-4],"data_offsets":[0,16]"#, .badShape, says: "shape"),
-    .tensors("size is a fraction", t: #""dtype":"F32","shape":[4.0],"data_offsets":[0,16]"#, .badShape, says: "shape"),
-    .tensors("size past 2^63", t: #""dtype":"F32","shape":[9223372036854775808],"data_offsets":[0,16]"#, .badShape, says: "shape"),
     .tensors(
-      "shape overflows", t: #""dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,16]"#, .badShape,
+      "unknown dtype", t: #""dtype":"F31","shape":[4],"data_offsets":[0,16]"#, .unknownType, says: "F31"),
+    .tensors(
+      "negative size", t: #""dtype":"F32","shape":[-4],"data_offsets":[0,16]"#, .badShape, says: "shape"),
+    .tensors(
+      "size is a fraction", t: #""dtype":"F32","shape":[4.0],"data_offsets":[0,16]"#, .badShape, says: "shape"
+    ),
+    .tensors(
+      "size past 2^63", t: #""dtype":"F32","shape":[9223372036854775808],"data_offsets":[0,16]"#, .badShape,
+      says: "shape"),
+    .tensors(
+      "shape overflows", t: #""dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,16]"#,
+      .badShape,
       says: "overflows"),
     .tensors(
-      "shape overflows in bytes", t: #""dtype":"F64","shape":[1152921504606846976],"data_offsets":[0,16]"#, .badShape,
+      "shape overflows in bytes", t: #""dtype":"F64","shape":[1152921504606846976],"data_offsets":[0,16]"#,
+      .badShape,
       says: "overflows"),
     .tensors(
-      "many axes", t: #""dtype":"U8","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,16],"data_offsets":[0,16]"#, .badShape,
+      "many axes", t: #""dtype":"U8","shape":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,16],"data_offsets":[0,16]"#,
+      .badShape,
       says: "axes"),
     .tensors("reversed offsets", t: f32x4 + "[16,0]", .badOffsets, says: "[16, 0]"),
     .tensors("one offset", t: f32x4 + "[16]", .badOffsets, says: "data_offsets"),
     .tensors("negative offset", t: f32x4 + "[-16,0]", .badOffsets, says: "data_offsets"),
     .tensors("offsets past the end", t: f32x4 + "[16,32]", .badOffsets, says: "32"),
-    .tensors("offsets near 2^63", t: f32x4 + "[0,9223372036854775807]", .badOffsets, says: "9223372036854775807"),
+    .tensors(
+      "offsets near 2^63", t: f32x4 + "[0,9223372036854775807]", .badOffsets, says: "9223372036854775807"),
     .tensors("dtype and shape against offsets", t: f32x4 + "[0,12]", data: 12, .badOffsets, says: "16 bytes"),
     .tensors("cut data", t: f32x4 + "[0,16]", data: 15, .badOffsets, says: "15"),
     .tensors("overlap", t: f32x4 + "[0,16]", u: f32x4 + "[8,24]", data: 24, .badOffsets, says: "overlaps"),
@@ -127,7 +144,9 @@ import WallclockCore
       safetensors(
         #"{"t":{\#(f32x4)[0,16]},"\u0074":{\#(f32x4)[16,32]}}"#, data: [UInt8](repeating: 0, count: 32)),
       .duplicateName, says: "\"t\""),
-    .tensors("duplicate key", t: #""dtype":"F32","dtype":"F32","shape":[4],"data_offsets":[0,16]"#, .duplicateName, says: "dtype"),
+    .tensors(
+      "duplicate key", t: #""dtype":"F32","dtype":"F32","shape":[4],"data_offsets":[0,16]"#, .duplicateName,
+      says: "dtype"),
   ]
 
   @Test(arguments: hostile)
@@ -166,7 +185,8 @@ import WallclockCore
   // MARK: Shards
 
   static func shard(_ name: String, _ value: Float) -> [UInt8] {
-    safetensors(#"{"\#(name)":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, data: bytes([value.bitPattern]))
+    safetensors(
+      #"{"\#(name)":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, data: bytes([value.bitPattern]))
   }
 
   @Test func readsShards() throws {
@@ -186,14 +206,18 @@ import WallclockCore
   func shardsStayBesideTheIndex(_ name: String) throws {
     try files.write("one.safetensors", Self.shard("a", 1))
     try files.write("model.safetensors.index.json", #"{"weight_map":{"a":"\#(name)"}}"#)
-    let error = try #require(throws: FormatError.self) { _ = try SafetensorsCheckpoint(directory: files.directory) }
+    let error = try #require(throws: FormatError.self) {
+      _ = try SafetensorsCheckpoint(directory: files.directory)
+    }
     #expect(error.code == .badValue, "\(error)")
   }
 
   @Test func aShardMustHoldWhatTheIndexSays() throws {
     try files.write("one.safetensors", Self.shard("a", 1))
     try files.write("model.safetensors.index.json", #"{"weight_map":{"b":"one.safetensors"}}"#)
-    let error = try #require(throws: FormatError.self) { _ = try SafetensorsCheckpoint(directory: files.directory) }
+    let error = try #require(throws: FormatError.self) {
+      _ = try SafetensorsCheckpoint(directory: files.directory)
+    }
     #expect(error.code == .missingTensor)
   }
 }

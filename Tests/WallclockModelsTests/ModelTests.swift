@@ -13,7 +13,8 @@ import WallclockTestSupport
     let graph = ModelGraph.bert(Self.minilm)
     #expect(
       graph.nodes.map(\.name) == [
-        "embeddings", "embeddings.norm", "attention.qkv", "attention.scores", "attention.output", "attention.norm",
+        "embeddings", "embeddings.norm", "attention.qkv", "attention.scores", "attention.output",
+        "attention.norm",
         "ffn.up", "ffn.down", "ffn.norm", "pool",
       ])
     #expect(graph.nodes.map(\.count) == [1, 1, 6, 6, 6, 6, 6, 6, 6, 1])
@@ -114,7 +115,8 @@ final class TinyModel {
       let count = shape.reduce(1, *)
       values += (0..<count).map { Float(values.count + $0) }
       members.append(
-        #""\#(prefix)\#(name)":{"dtype":"F32","shape":\#(shape),"data_offsets":[\#(start),\#(4 * values.count)]}"#)
+        #""\#(prefix)\#(name)":{"dtype":"F32","shape":\#(shape),"data_offsets":[\#(start),\#(4 * values.count)]}"#
+      )
     }
     let header = Array("{\(members.joined(separator: ","))}".utf8)
     var content = (0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) } + header

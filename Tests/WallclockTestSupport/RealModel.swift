@@ -8,7 +8,8 @@ package enum RealModel {
   package static func directory() throws -> String {
     let environment = ProcessInfo.processInfo.environment
     let cache =
-      environment["XDG_CACHE_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? (environment["HOME"] ?? "") + "/.cache"
+      environment["XDG_CACHE_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? (environment["HOME"] ?? "")
+      + "/.cache"
     let directory = "\(cache)/wallclock/models/all-MiniLM-L6-v2"
     if FileManager.default.fileExists(atPath: "\(directory)/model.safetensors") { return directory }
     if environment["CI"]?.isEmpty == false { throw Absent(directory: directory) }
