@@ -181,6 +181,20 @@ final class TinyModel {
     #expect(error.code == .badValue)
   }
 
+  @Test func refusesWhatMemoryCannotHold() throws {
+    let tiny = try TinyModel()
+    try Data(
+      """
+      {"model_type":"bert","hidden_size":65536,"num_hidden_layers":1024,"num_attention_heads":1024,
+      "intermediate_size":65536,"max_position_embeddings":1048576,"vocab_size":16777216}
+      """.utf8
+    ).write(to: URL(fileURLWithPath: "\(tiny.directory)/config.json"))
+    let error = try #require(throws: FormatError.self) { _ = try Model.load(tiny.directory) }
+    #expect(error.code == .tooLarge, "\(error)")
+    // Planning for it needs no memory.
+    #expect(try Model.load("\(tiny.directory)/config.json").graph.fixedBytes > 1 << 40)
+  }
+
   @Test func aConfigurationAloneHasNoWeights() throws {
     let tiny = try TinyModel()
     let model = try Model.load("\(tiny.directory)/config.json")
