@@ -96,7 +96,7 @@ public final class BERTEncoder {
       let packed = try PackedWeights(quantized, for: kernel)
       bytes += packed.bytes
       return try GemmOperator(
-        kernel: kernel, knobs: choice.schedule.knobs, weights: packed, bias: source.bias,
+        kernel: kernel, knobs: choice.schedule.knobs, weights: packed, bias: AlignedBuffer(source.bias.array()),
         epilogue: role.epilogue, isas: isas)
     }
     func norm(_ role: BERTNormRole, _ layer: Int) throws -> LayerNorm {
