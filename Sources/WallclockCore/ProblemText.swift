@@ -12,7 +12,7 @@ extension Problem {
   ///
   /// - Throws: `ProblemTextError` naming the word that is wrong and what could stand there.
   public init(text: some StringProtocol) throws(ProblemTextError) {
-    var words = String(text).split(whereSeparator: \.isWhitespace)
+    var words = text.split(whereSeparator: \.isWhitespace)
     guard let first = words.first, let op = Op(rawValue: String(first)) else {
       throw ProblemTextError(
         message: "\"\(text)\" names no op first; known: \(Op.allCases.map(\.rawValue).joined(separator: ", "))")
