@@ -126,7 +126,10 @@ int wcl_group_disable(wcl_group *g) { return control(g, PERF_EVENT_IOC_DISABLE);
 
 int wcl_group_read(wcl_group *g, wcl_group_value *values) {
   memset(values, 0, g->events * sizeof *values);
-  for (size_t e = 0; e < g->events; e++) values[e].status = g->status[e];
+  for (size_t e = 0; e < g->events; e++) {
+    values[e].status = g->status[e];
+    values[e].least_running = 1;
+  }
   for (size_t t = 0; t < g->threads; t++) {
     ssize_t bytes = read(g->leaders[t], g->buffer, (3 + 2 * g->events) * sizeof *g->buffer);
     if (bytes < 0) return -errno;
@@ -137,6 +140,8 @@ int wcl_group_read(wcl_group *g, wcl_group_value *values) {
       if (g->status[e] != 0) continue;
       values[e].enabled += enabled;
       values[e].running += running;
+      double share = enabled > 0 ? (double)running / (double)enabled : 1;
+      if (share < values[e].least_running) values[e].least_running = share;
       for (uint64_t i = 0; i < count; i++) {
         if (g->buffer[4 + 2 * i] != g->ids[t * g->events + e]) continue;
         double raw = (double)g->buffer[3 + 2 * i];

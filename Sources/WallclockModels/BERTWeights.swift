@@ -16,6 +16,13 @@ public struct BERTWeights: Sendable {
     public let weight: AlignedBuffer<Float>
     /// `n`.
     public let bias: AlignedBuffer<Float>
+
+    package init(n: Int, k: Int, weight: consuming AlignedBuffer<Float>, bias: consuming AlignedBuffer<Float>) {
+      self.n = n
+      self.k = k
+      self.weight = weight
+      self.bias = bias
+    }
   }
 
   /// `y = (x − mean)/√(variance + ε) · gamma + beta`.
@@ -24,6 +31,12 @@ public struct BERTWeights: Sendable {
     public let gamma: AlignedBuffer<Float>
     public let beta: AlignedBuffer<Float>
     public let epsilon: Float
+
+    package init(gamma: consuming AlignedBuffer<Float>, beta: consuming AlignedBuffer<Float>, epsilon: Float) {
+      self.gamma = gamma
+      self.beta = beta
+      self.epsilon = epsilon
+    }
   }
 
   public let configuration: BERTConfiguration

@@ -23,12 +23,8 @@ public final class BERTEncoder {
   }
 
   private final class LayerNorm {
-    let gamma: AlignedBuffer<Float>
-    let beta: AlignedBuffer<Float>
-    init(_ gamma: consuming AlignedBuffer<Float>, _ beta: consuming AlignedBuffer<Float>) {
-      self.gamma = gamma
-      self.beta = beta
-    }
+    let values: BERTWeights.Norm
+    init(_ values: consuming BERTWeights.Norm) { self.values = values }
   }
 
   private let layers: [Layer]
@@ -100,12 +96,11 @@ public final class BERTEncoder {
       let packed = try PackedWeights(quantized, for: kernel)
       bytes += packed.bytes
       return try GemmOperator(
-        kernel: kernel, knobs: choice.schedule.knobs, weights: packed, bias: source.bias,
+        kernel: kernel, knobs: choice.schedule.knobs, weights: packed, bias: AlignedBuffer(source.bias.array()),
         epilogue: role.epilogue, isas: isas)
     }
     func norm(_ role: BERTNormRole, _ layer: Int) throws -> LayerNorm {
-      let source = try parameters.norm(role, layer: layer)
-      return LayerNorm(source.gamma, source.beta)
+      LayerNorm(try parameters.norm(role, layer: layer))
     }
     func rowwise(_ node: String, _ op: Op) throws -> RowwiseOperator {
       let schedule = try assignment.choice(for: node).schedule
@@ -246,8 +241,8 @@ public final class BERTEncoder {
     _ x: UnsafeMutablePointer<Float>, _ rows: Int, _ norm: LayerNorm, _ role: BERTNormRole
   ) {
     unsafe norms[role]?.layerNorm(
-      x, rows: rows, columns: configuration.hiddenSize, weight: norm.gamma, bias: norm.beta,
-      epsilon: configuration.layerNormEpsilon, on: executor)
+      x, rows: rows, columns: configuration.hiddenSize, weight: norm.values.gamma,
+      bias: norm.values.beta, epsilon: norm.values.epsilon, on: executor)
   }
 
   /// Mean over a sequence's rows, or its first row (a sequence of length one), then L2 if asked.

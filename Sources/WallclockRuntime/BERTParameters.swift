@@ -16,34 +16,28 @@ public enum ParameterSource: Sendable {
     }
   }
 
-  /// `n×k` row-major weight and `n` biases.
-  func linear(
-    layer: Int, role: BERTLinearRole
-  ) throws -> (weight: AlignedBuffer<Float>, bias: AlignedBuffer<Float>) {
+  func linear(layer: Int, role: BERTLinearRole) throws -> BERTWeights.Linear {
     switch self {
     case .checkpoint(let weights):
-      let linear = try weights.linear(layer: layer, role: role)
-      return (linear.weight, linear.bias)
+      return try weights.linear(layer: layer, role: role)
     case .random(let configuration, let seed):
       let (n, k) = role.shape(configuration)
-      let index = BERTLinearRole.allCases.firstIndex(of: role)!
-      return (
-        random(n * k, scale: 1 / Float(k).squareRoot(), seed: seed &+ UInt64(layer * 8 + index)),
-        random(n, scale: 0.1, seed: seed &+ 1000 &+ UInt64(layer * 8 + index))
-      )
+      let index = UInt64(layer * 8 + BERTLinearRole.allCases.firstIndex(of: role)!)
+      return BERTWeights.Linear(
+        n: n, k: k, weight: random(n * k, scale: 1 / Float(k).squareRoot(), seed: seed &+ index),
+        bias: random(n, scale: 0.1, seed: seed &+ 1000 &+ index))
     }
   }
 
-  func norm(
-    _ role: BERTNormRole, layer: Int
-  ) throws -> (gamma: AlignedBuffer<Float>, beta: AlignedBuffer<Float>) {
+  func norm(_ role: BERTNormRole, layer: Int) throws -> BERTWeights.Norm {
     switch self {
     case .checkpoint(let weights):
-      let norm = try weights.norm(role, layer: layer)
-      return (norm.gamma, norm.beta)
+      return try weights.norm(role, layer: layer)
     case .random(let configuration, let seed):
       let h = configuration.hiddenSize
-      return (random(h, scale: 1, seed: seed &+ 2000), random(h, scale: 0.1, seed: seed &+ 2001))
+      return BERTWeights.Norm(
+        gamma: random(h, scale: 1, seed: seed &+ 2000), beta: random(h, scale: 0.1, seed: seed &+ 2001),
+        epsilon: configuration.layerNormEpsilon)
     }
   }
 

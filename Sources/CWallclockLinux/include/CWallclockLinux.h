@@ -106,6 +106,8 @@ typedef struct wcl_group_value {
   double value;
   // Sums over threads of the time the event was enabled and counted for, in nanoseconds.
   uint64_t enabled, running;
+  // The least running/enabled of any thread that ran: a sum is no better than its worst part.
+  double least_running;
   // 0, or the -errno with which the event could not be opened on some thread.
   int status;
 } wcl_group_value;
