@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <initializer_list>
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <ucontext.h>
