@@ -78,10 +78,10 @@ let package = Package(
     tests(of: "WallclockMeasure"),
     tests(of: "WallclockProfiles"),
     tests(of: "WallclockTuner"),
-    tests(of: "WallclockFormats"),
+    tests(of: "WallclockFormats", resources: [.copy("Fixtures")]),
     tests(of: "WallclockModels"),
     tests(of: "WallclockPlanner"),
-    tests(of: "WallclockRuntime"),
+    tests(of: "WallclockRuntime", resources: [.copy("Fixtures")]),
   ],
   cxxLanguageStandard: .cxx20
 )

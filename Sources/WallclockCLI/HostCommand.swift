@@ -58,7 +58,12 @@ struct HostCommand: AsyncParsableCommand {
         }
         progress.clear()
       }
-      let reading = CounterPass.probe()
+      // A short loop to count: a tenth of a second of sums.
+      let reading = try CounterSession().measure {
+        var sum = 0.0
+        for i in 0..<20_000_000 { sum += Double(i) }
+        precondition(sum > 0)
+      }
       let isas = Set(machine.isa)
       let runnable = Dictionary(grouping: KernelTable.all.filter { $0.runs(on: isas) }, by: \.isa.rawValue)
       let report = Report(
@@ -94,13 +99,16 @@ struct HostCommand: AsyncParsableCommand {
     ]
     lines += report.notes.map { "Note        \($0)" }
     if !report.ceilings.isEmpty {
-      let rows = report.ceilings.map {
+      var table = TextTable(columns: [
+        ("ceiling", .left), ("threads", .right), ("best", .right), ("spread", .right), ("probe", .left),
+      ])
+      table.rows = report.ceilings.map {
         [
           $0.name, "\($0.threads)", String(format: "%.1f %@", $0.value, $0.unit),
           String(format: "±%.1f %%", 100 * $0.spread), $0.probe,
         ]
       }
-      lines += ["", Table(["ceiling", "threads", "best", "spread", "probe"], rows).rendered()]
+      lines += [""] + table.lines
     }
     return lines.joined(separator: "\n")
   }

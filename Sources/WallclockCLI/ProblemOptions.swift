@@ -1,5 +1,7 @@
 import ArgumentParser
-import Foundation
+import struct Foundation.Data
+import class Foundation.FileHandle
+import struct Foundation.URL
 import Wallclock
 
 extension Format: ExpressibleByArgument {
@@ -46,17 +48,22 @@ struct ProblemOptions: ParsableArguments {
     for op in ops {
       var base = Shape([:])
       for (dimension, value) in [
-        (Dimension.n, n), (.k, k), (.batch, batch), (.heads, heads), (.headDim, headDim), (.rows, rows),
+        (WallclockCore.Dimension.n, n), (.k, k), (.batch, batch), (.heads, heads), (.headDim, headDim), (.rows, rows),
         (.channels, channels),
       ] {
         if let value, Problem.requiredDimensions(of: op).contains(dimension) { base[dimension] = value }
       }
       if op == .attention, batch == nil { base[.batch] = 1 }
-      let varied: (Dimension, [Int])? = op == .gemm ? (.m, m) : op == .attention ? (.tokens, tokens) : nil
+      let varied: (dimension: WallclockCore.Dimension, values: [Int])? =
+        switch op {
+        case .gemm: (.m, m)
+        case .attention: (.tokens, tokens)
+        default: nil
+        }
       for format in op == .gemm && !types.isEmpty ? types : [.f32] {
-        for value in varied?.1 ?? [0] {
+        for value in varied?.values ?? [0] {
           var shape = base
-          if let varied { shape[varied.0] = value }
+          if let varied { shape[varied.dimension] = value }
           let problem = Problem(
             op, format: format, shape: shape, epilogue: op == .gemm ? epilogue : [], mask: mask,
             state: state ?? .hot)
@@ -66,8 +73,8 @@ struct ProblemOptions: ParsableArguments {
           try problem.checkSizes()
           result.append(problem)
         }
-        if varied?.1.isEmpty == true {
-          throw ValidationError("\(op.rawValue) needs --\(varied!.0.rawValue)")
+        if let varied, varied.values.isEmpty {
+          throw ValidationError("\(op.rawValue) needs --\(varied.dimension.rawValue)")
         }
       }
     }

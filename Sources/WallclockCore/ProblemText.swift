@@ -20,16 +20,15 @@ extension Problem {
     words.removeFirst()
     self.init(op, shape: Shape([:]))
     for word in words {
-      let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-      if parts.count == 1 {
-        guard let format = Format(parts[0]) else {
+      guard let equals = word.firstIndex(of: "=") else {
+        guard let format = Format(String(word)) else {
           throw ProblemTextError(
-            message: "\"\(parts[0])\" is not a format; known: \(Format.all.map(\.description).joined(separator: ", "))")
+            message: "\"\(word)\" is not a format; known: \(Format.all.map(\.description).joined(separator: ", "))")
         }
         self.format = format
         continue
       }
-      try set(parts[0], to: parts[1])
+      try set(String(word[..<equals]), to: String(word[word.index(after: equals)...]))
     }
     try checkSizes()
   }

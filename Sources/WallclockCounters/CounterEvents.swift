@@ -107,7 +107,8 @@ package enum CounterEvents {
     "backend-stalls": [("CYCLE_ACTIVITY:STALLS_TOTAL", 1)],
   ]
 
-  /// What Zen 2 to Zen 5 share. RETIRED_SSE_AVX_FLOPS counts operations already.
+  /// What Zen 2 to Zen 5 share. RETIRED_SSE_AVX_FLOPS counts operations already. Zen 2 and 3 count
+  /// stalls by resource only, not by end of the pipeline.
   private static let amd: Table = [
     "cycles": [("CYCLES_NOT_IN_HALT", 1)],
     "instructions": [("RETIRED_INSTRUCTIONS", 1)],
@@ -115,7 +116,6 @@ package enum CounterEvents {
     "dtlb-walks": [("L1_DTLB_MISS:TLB_RELOAD_4K_L2_MISS:TLB_RELOAD_2M_L2_MISS", 1)],
     "branch-misses": [("RETIRED_BRANCH_INSTRUCTIONS_MISPREDICTED", 1)],
     "flops-f32": [("RETIRED_SSE_AVX_FLOPS:ANY", 1)],
-    "backend-stalls": [("DISPATCH_RESOURCE_STALL_CYCLES_1:FP_SCHEDULER_RSRC_STALL", 1)],
   ]
 
   /// Arm's common events (Arm ARM, D13.11); libpfm4 has them only where it is built for Arm.

@@ -53,7 +53,7 @@ public struct CounterSession: Sendable {
     for group in groups {
       let isPossible = state == .hardware || (state == .software && group.isSoftware)
       guard isPossible else {
-        let missing = group.isSoftware ? "no counters, see the reading's reason" : "no hardware counters, see the reading's reason"
+        let missing = "no \(group.isSoftware ? "" : "hardware ")counters, see the reading's reason"
         for event in group.events where reading.values[event] == nil { reading.unavailable[event] = missing }
         continue
       }

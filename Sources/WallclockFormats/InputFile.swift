@@ -86,7 +86,7 @@ package enum FileKind: Sendable {
 /// A mapping cannot outlive the file's pages: should another process truncate the file, touching a
 /// page past its new end raises SIGBUS. Every `withBytes` first compares the file's size with the one
 /// that was mapped and throws when it shrank, so only a truncation during the copy itself can still
-/// stop the process. Replace a model by renaming a new file over the old one, never by rewriting it.
+/// stop the process. Replace a model by renaming a new file over the old one, not by rewriting it.
 final class MappedFile: Sendable {
   let path: String
   let count: Int
@@ -138,4 +138,9 @@ final class MappedFile: Sendable {
       start: start.map { unsafe $0 + range.lowerBound }, count: range.count)
     return try body(unsafe RawSpan(_unsafeBytes: bytes))
   }
+}
+
+/// The memory of this machine, in bytes: more than this is never worth asking for.
+package func physicalMemoryBytes() -> Int {
+  sysconf(CInt(_SC_PHYS_PAGES)) * sysconf(CInt(_SC_PAGESIZE))
 }

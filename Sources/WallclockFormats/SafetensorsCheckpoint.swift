@@ -54,7 +54,8 @@ public struct SafetensorsCheckpoint: Sendable {
         guard isPlainFileName(shard) else {
           throw FormatError(
             .badValue,
-            "\(path) names the file \(quoted(shard)); shards lie beside the index, so expected a plain file name")
+            "\(path) names the file \(quoted(shard)); expected a plain name, since shards lie beside "
+              + "the index")
         }
         guard files.count < maximumShards else {
           throw FormatError(.tooLarge, "\(path) names more than \(maximumShards) files")

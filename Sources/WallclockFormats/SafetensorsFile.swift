@@ -2,8 +2,9 @@ public import WallclockCore
 
 /// A safetensors file, mapped read-only and checked whole when opened.
 ///
-/// Opening reads the header alone; a tensor's pages are read when it is copied. See `MappedFile` for
-/// what happens when another process cuts the file meanwhile.
+/// Opening reads the header alone; a tensor's pages are read when it is copied. Copying throws when
+/// the file has become shorter since it was opened; should another process cut it during the copy
+/// itself, the system stops the program (SIGBUS), as with every mapped file.
 public struct SafetensorsFile: Sendable {
   private let file: MappedFile
   private let entries: [ByteKey: SafetensorsHeader.Entry]

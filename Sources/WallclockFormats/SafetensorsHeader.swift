@@ -30,8 +30,8 @@ public enum SafetensorsType: String, Sendable, CaseIterable {
 /// What a safetensors header says, checked whole before any tensor is used.
 ///
 /// The format (https://github.com/huggingface/safetensors, "Format"): 8 bytes of little-endian header
-/// length N, N bytes of JSON that begin with `{`, then the data. Each tensor's `data_offsets` count from the start of the
-/// data, and the tensors cover it without overlap or hole.
+/// length N, N bytes of JSON that begin with `{`, then the data. Each tensor's `data_offsets` count
+/// from the start of the data, and the tensors cover it without overlap or hole.
 struct SafetensorsHeader: Sendable {
   struct Entry: Sendable {
     let name: String
@@ -56,7 +56,8 @@ struct SafetensorsHeader: Sendable {
     guard file.count >= 8 else {
       throw FormatError(
         .truncated,
-        "\(path) has \(file.count) bytes; a safetensors file starts with 8 bytes of header length. Fetch it again")
+        "\(path) has \(file.count) bytes; a safetensors file starts with 8 bytes of header length. "
+          + "Fetch it again")
     }
     let announced = try file.withBytes(0..<8) { (bytes: RawSpan) throws(FormatError) -> UInt64 in
       (0..<8).reduce(0) { $0 | UInt64(bytes.byte($1)) << UInt64(8 * $1) }
@@ -78,7 +79,8 @@ struct SafetensorsHeader: Sendable {
       bytes.array()
     }
     guard text.first == UInt8(ascii: "{") else {
-      throw FormatError(.malformedHeader, "the header of \(path) does not begin with {; it is no safetensors file")
+      throw FormatError(
+        .malformedHeader, "the header of \(path) does not begin with {; it is no safetensors file")
     }
     let source = "the header of \(path)"
     guard case .object(let members) = try JSONReader.parse(text, source: source) else {
@@ -122,20 +124,23 @@ struct SafetensorsHeader: Sendable {
     let shape = try integers("shape", of: object)
     guard shape.count <= maximumRank else {
       throw FormatError(
-        .badShape, "\(source): tensor \(quoted(name)) has \(shape.count) axes; at most \(maximumRank) are read")
+        .badShape,
+        "\(source): tensor \(quoted(name)) has \(shape.count) axes; at most \(maximumRank) are read")
     }
     var bytes = type.bytes
     for size in shape {
       let (product, overflow) = bytes.multipliedReportingOverflow(by: size)
       guard !overflow else {
-        throw FormatError(.badShape, "\(source): tensor \(quoted(name)) of shape \(shape) overflows the address space")
+        throw FormatError(
+          .badShape, "\(source): tensor \(quoted(name)) of shape \(shape) overflows the address space")
       }
       bytes = product
     }
     let offsets = try integers("data_offsets", of: object)
     guard offsets.count == 2, offsets[0] <= offsets[1] else {
       throw FormatError(
-        .badOffsets, "\(source): tensor \(quoted(name)) has data_offsets \(brief(offsets)); expected [begin, end]")
+        .badOffsets,
+        "\(source): tensor \(quoted(name)) has data_offsets \(brief(offsets)); expected [begin, end]")
     }
     guard offsets[1] <= fileCount - dataStart else {
       throw FormatError(

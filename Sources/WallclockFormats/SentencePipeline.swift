@@ -79,7 +79,8 @@ public struct SentencePipeline: Hashable, Sendable {
     guard folder.isEmpty || SafetensorsCheckpoint.isPlainFileName(folder) else {
       throw FormatError(
         .badValue,
-        "\(module.source): \(module.path("path")) is \(quoted(folder)); expected a folder beside modules.json")
+        "\(module.source): \(module.path("path")) is \(quoted(folder)); expected a folder beside "
+          + "modules.json")
     }
     return folder
   }
@@ -101,7 +102,8 @@ public struct SentencePipeline: Hashable, Sendable {
         "pooling_mode_max_tokens": "max", "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
         "pooling_mode_weightedmean_tokens": "weightedmean", "pooling_mode_lasttoken": "lasttoken",
       ]
-      for (flag, mode) in flags.sorted(by: { $0.value < $1.value }) where try object.optionalBool(flag) == true {
+      for (flag, mode) in flags.sorted(by: { $0.value < $1.value })
+      where try object.optionalBool(flag) == true {
         modes.append(mode)
       }
     }

@@ -48,10 +48,11 @@ extension TokenizerParts {
   /// Larger than the largest published tokenizer.json.
   private static let fileLimit = 128 << 20
   private static let idLimits = 0...(1 << 24) - 1
-  private static let wordLimits = 1...1_000_000
+  private static let wordLimits = 1...1000
 
   private static func unsupported(_ object: JSONObject, _ found: String, _ supported: String) -> FormatError {
-    FormatError(.unsupported, "\(object.source): \(object.path("type")) is \(quoted(found)); supported: \(supported)")
+    FormatError(
+      .unsupported, "\(object.source): \(object.path("type")) is \(quoted(found)); supported: \(supported)")
   }
 
   init(json path: String) throws(FormatError) {
@@ -178,7 +179,8 @@ extension TokenizerParts {
     var lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     if lines.last?.isEmpty == true { lines.removeLast() }
     guard lines.count <= Self.idLimits.count else {
-      throw FormatError(.tooLarge, "\(path) has \(lines.count) lines; at most \(Self.idLimits.count) are read")
+      throw FormatError(
+        .tooLarge, "\(path) has \(lines.count) lines; at most \(Self.idLimits.count) are read")
     }
     // The library trims the end of each line, and of equal pieces the last one counts.
     var numbers: [ByteKey: Int32] = [:]

@@ -22,6 +22,10 @@ public struct WordPieceTokenizer: Sendable {
   /// Tokens of the longest result, special tokens included; the text's end is cut off.
   public private(set) var maximumTokens: Int
 
+  /// Several times the longest piece of published vocabularies. With the limit on words it bounds the
+  /// work that a hostile file can make of one word.
+  static let maximumPieceBytes = 256
+
   /// The special tokens that surround every text.
   public var specialTokensPerText: Int { prefixIDs.count + suffixIDs.count }
 
@@ -32,6 +36,12 @@ public struct WordPieceTokenizer: Sendable {
     let prefix = Array(parts.continuingPrefix.utf8)
     var longest = 0
     for (bytes, id) in parts.vocabulary {
+      guard bytes.count <= Self.maximumPieceBytes else {
+        throw FormatError(
+          .badValue,
+          "\(parts.source): the vocabulary's piece of id \(id) has \(bytes.count) bytes; at most "
+            + "\(Self.maximumPieceBytes) are accepted")
+      }
       heads[ByteKey(bytes)] = id
       longest = max(longest, bytes.count)
       if bytes.starts(with: prefix) { tails[ByteKey(bytes.dropFirst(prefix.count))] = id }

@@ -107,7 +107,8 @@ public struct Topology: Hashable, Sendable {
         capacity: capacity.map { min(max($0, 1), 1024) } ?? (small.contains(id) ? 512 : 1024))
     }
     if guessed > 0 {
-      notes.append("the cores of \(guessed) CPUs are unknown (no topology in /sys or /proc/cpuinfo): taking each as a core")
+      notes.append(
+        "the cores of \(guessed) CPUs are unknown (no topology in /sys or /proc/cpuinfo): taking each as a core")
     }
     return Topology(cpus: cpus)
   }

@@ -42,7 +42,7 @@ public enum MeasuredRun {
     let ceilings = zip(before, after).map { $0.value >= $1.value ? $0 : $1 }
     let reading =
       counters
-      ? CounterPass.read(on: pool) { prepared.run(copy: 0, on: pool) }
+      ? try CounterSession(threads: pool.threadIDs).measure { prepared.run(copy: 0, on: pool) }
       : CounterReading(state: .none, reason: "not asked for")
     return Measurement(
       problem: prepared.problem, schedule: prepared.schedule, check: check, samples: summaries[0],

@@ -17,7 +17,8 @@ public struct BERTWeights: Sendable {
     /// `n`.
     public let bias: AlignedBuffer<Float>
 
-    package init(n: Int, k: Int, weight: consuming AlignedBuffer<Float>, bias: consuming AlignedBuffer<Float>) {
+    package init(n: Int, k: Int, weight: consuming AlignedBuffer<Float>, bias: consuming AlignedBuffer<Float>)
+    {
       self.n = n
       self.k = k
       self.weight = weight
@@ -32,7 +33,8 @@ public struct BERTWeights: Sendable {
     public let beta: AlignedBuffer<Float>
     public let epsilon: Float
 
-    package init(gamma: consuming AlignedBuffer<Float>, beta: consuming AlignedBuffer<Float>, epsilon: Float) {
+    package init(gamma: consuming AlignedBuffer<Float>, beta: consuming AlignedBuffer<Float>, epsilon: Float)
+    {
       self.gamma = gamma
       self.beta = beta
       self.epsilon = epsilon
@@ -50,6 +52,15 @@ public struct BERTWeights: Sendable {
     self.configuration = configuration
     self.checkpoint = checkpoint
     prefix = checkpoint.contains("bert.embeddings.word_embeddings.weight") ? "bert." : ""
+    // A sparse file may be larger than memory, and buffers trap when memory is exhausted.
+    let graph = ModelGraph.bert(configuration)
+    let needed = graph.fixedBytes + graph.weightBytes { _ in .f32 }
+    guard needed <= physicalMemoryBytes() else {
+      throw FormatError(
+        .tooLarge,
+        "\(checkpoint.directory): the weights take \(needed >> 20) MiB as f32; this machine has "
+          + "\(physicalMemoryBytes() >> 20) MiB of memory")
+    }
     for role in BERTEmbeddingRole.allCases { _ = try tensor(role) }
     _ = try tensors(.embeddings, layer: 0)
     for layer in 0..<configuration.layers {
@@ -158,8 +169,8 @@ public struct BERTWeights: Sendable {
       guard sum == 0 else {
         throw FormatError(
           .badValue,
-          "\(checkpoint.directory): tensor \(quoted(tensor.name)) holds values that are not finite; the weights "
-            + "are damaged")
+          "\(checkpoint.directory): tensor \(quoted(tensor.name)) holds values that are not finite; the "
+            + "weights are damaged")
       }
       start += tensor.count
     }

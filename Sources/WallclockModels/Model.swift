@@ -64,8 +64,8 @@ public struct Model: Sendable {
       let names = BuiltInModel.all.map(\.name).joined(separator: ", ")
       throw FormatError(
         .notFound,
-        "\(quoted(path)) is no path and no built-in model; expected a model directory, a config.json, or one of "
-          + names)
+        "\(quoted(path)) is no path and no built-in model; expected a model directory, a config.json, "
+          + "or one of \(names)")
     }
     let configuration: BERTConfiguration
     switch try ModelConfiguration.read(path) {
@@ -89,8 +89,8 @@ public struct Model: Sendable {
       guard read.vocabularySize <= configuration.vocabularySize else {
         throw FormatError(
           .badValue,
-          "\(directory): the tokenizer gives ids up to \(read.vocabularySize - 1), but config.json's vocab_size is "
-            + "\(configuration.vocabularySize). They belong to different models")
+          "\(directory): the tokenizer gives ids up to \(read.vocabularySize - 1), but config.json's "
+            + "vocab_size is \(configuration.vocabularySize). They belong to different models")
       }
       tokenizer = try read.limited(to: Self.maximumTokens(pipeline, configuration))
     }

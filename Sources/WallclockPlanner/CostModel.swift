@@ -120,9 +120,13 @@ public struct CostModel: Sendable {
     var other = problem
     other.state = problem.state == .hot ? .cold : .hot
     if let cost = sameWeight(problem, threads) { return cost }
-    if let cost = sameWeight(other, threads), let shifted = shifted(cost, of: problem, threads) { return shifted }
+    if let cost = sameWeight(other, threads), let shifted = shifted(cost, of: problem, threads) {
+      return shifted
+    }
     if let cost = nearbyWeights(problem, threads) { return cost }
-    if let cost = nearbyWeights(other, threads), let shifted = shifted(cost, of: problem, threads) { return shifted }
+    if let cost = nearbyWeights(other, threads), let shifted = shifted(cost, of: problem, threads) {
+      return shifted
+    }
     throw .notMeasured(problem, threads: threads, gemmGap(problem, threads))
   }
 
@@ -253,7 +257,9 @@ public struct CostModel: Sendable {
     // For each length, the run whose number of (sequence, head) pairs is nearest, scaled to ours.
     let byTokens = Dictionary(grouping: known.filter { pairs($0.problem) > 0 }) { $0.problem.shape[.tokens] }
     let points = byTokens.compactMap { tokens, runs -> Curve.Point? in
-      guard let run = runs.min(by: { abs(log(pairs($0.problem) / wanted)) < abs(log(pairs($1.problem) / wanted)) })
+      guard
+        let run = runs.min(by: { abs(log(pairs($0.problem) / wanted)) < abs(log(pairs($1.problem) / wanted)) }
+        )
       else { return nil }
       let scale = wanted / pairs(run.problem)
       var cost = PredictedCost(run).scaled(scale)
@@ -264,7 +270,10 @@ public struct CostModel: Sendable {
     if let cost = curve.cost(at: problem.shape[.tokens]) { return cost }
     throw .notMeasured(
       problem, threads: threads,
-      curve.hull.map { "head dimension \(problem.shape[.headDim]) was measured for \($0.lowerBound) to \($0.upperBound) tokens" }
+      curve.hull.map {
+        "head dimension \(problem.shape[.headDim]) was measured for "
+          + "\($0.lowerBound) to \($0.upperBound) tokens"
+      }
         ?? "it has no attention with head dimension \(problem.shape[.headDim]) at this thread count")
   }
 
@@ -277,7 +286,9 @@ public struct CostModel: Sendable {
     if let cost = curves?.all.cost(at: elements) { return cost.predicted(error: Curve.assumedError) }
     throw .notMeasured(
       problem, threads: threads,
-      (curves?.all.hull).map { "\(problem.op.rawValue) was measured for \($0.lowerBound) to \($0.upperBound) elements" }
+      (curves?.all.hull).map {
+        "\(problem.op.rawValue) was measured for \($0.lowerBound) to \($0.upperBound) elements"
+      }
         ?? "it has no \(problem.op.rawValue) at this thread count")
   }
 }
@@ -311,7 +322,8 @@ extension CostModel {
 extension CostModel {
   /// Every m at which a GEMM in `format` was measured at `threads`, ascending.
   func measuredRows(format: Format, threads: Int) -> [Int] {
-    let curves = gemms.filter { $0.key.format == format && $0.key.threads == threads }.values.flatMap(\.values)
+    let curves = gemms.filter { $0.key.format == format && $0.key.threads == threads }.values.flatMap(
+      \.values)
     return Set(curves.flatMap { $0.points.map(\.x) }).sorted()
   }
 }

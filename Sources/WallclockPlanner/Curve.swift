@@ -35,7 +35,8 @@ public struct PredictedCost: Hashable, Sendable {
   /// The same cost `factor` times over.
   func scaled(_ factor: Double) -> PredictedCost {
     PredictedCost(
-      nanoseconds: nanoseconds * factor, interval: interval.lowerBound * factor...interval.upperBound * factor,
+      nanoseconds: nanoseconds * factor,
+      interval: interval.lowerBound * factor...interval.upperBound * factor,
       evidence: evidence, schedule: schedule)
   }
 

@@ -58,12 +58,14 @@ extension Planner {
       let spent = setting.predicted.milliseconds
       return Explanation.Row(
         node: setting.node, count: setting.count, format: setting.problem.format, milliseconds: spent,
-        share: total > 0 ? spent / total : 0, evidence: setting.predicted.evidence, kernel: setting.schedule.kernel,
+        share: total > 0 ? spent / total : 0, evidence: setting.predicted.evidence,
+        kernel: setting.schedule.kernel,
         bound: bound, boundMilliseconds: boundMilliseconds,
         fractionOfBound: spent > 0 ? boundMilliseconds.map { $0 / spent } : nil)
     }
     return Explanation(
-      model: plan.model, workload: plan.workload, threads: plan.threads, milliseconds: plan.predicted.milliseconds,
+      model: plan.model, workload: plan.workload, threads: plan.threads,
+      milliseconds: plan.predicted.milliseconds,
       rows: rows, changes: report.rejected.map { Explanation.Change(setting: $0.setting, needs: needs($0)) })
   }
 

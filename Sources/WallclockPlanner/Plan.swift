@@ -191,7 +191,9 @@ extension Plan {
     }
     for (setting, node) in zip(settings, graph.nodes) {
       let expected = node.problem(workload, format: setting.problem.format, state: setting.problem.state)
-      guard setting.problem == expected, setting.count == node.count, (setting.format != nil) == node.hasWeights else {
+      guard setting.problem == expected, setting.count == node.count,
+        (setting.format != nil) == node.hasWeights
+      else {
         throw PlannerError(
           .invalidPlan,
           "the plan has \(setting.count)× \(setting.problem) for \(node.name), "
@@ -206,7 +208,8 @@ extension Plan {
     }
     func check(_ p: Prediction, _ what: String) throws(PlannerError) {
       try require(
-        p.milliseconds.isFinite && p.milliseconds >= 0 && p.interval.lowerBound >= 0 && p.interval.upperBound.isFinite,
+        p.milliseconds.isFinite && p.milliseconds >= 0 && p.interval.lowerBound >= 0
+          && p.interval.upperBound.isFinite,
         "predicted time of \(what) is \(p.milliseconds) ms in \(p.interval)")
     }
     try Planner.check(workload)
@@ -218,15 +221,18 @@ extension Plan {
       try check(setting.predicted, setting.node)
       try require((0...1 << 20).contains(setting.count), "\(setting.node) occurs \(setting.count) times")
       try require(
-        setting.schedule.threads == threads, "\(setting.node) has \(setting.schedule.threads) threads in a plan for \(threads)")
+        setting.schedule.threads == threads,
+        "\(setting.node) has \(setting.schedule.threads) threads in a plan for \(threads)")
       try require(
-        setting.schedule.knobs.values.allSatisfy { (0...1 << 28).contains($0) }, "\(setting.node) has an impossible knob")
+        setting.schedule.knobs.values.allSatisfy { (0...1 << 28).contains($0) },
+        "\(setting.node) has an impossible knob")
       try require(
         setting.problem.shape.sizes.values.allSatisfy { (0...1 << 28).contains($0) },
         "\(setting.node) has an impossible size in \(setting.problem)")
       try require(
         setting.format == nil || setting.format == setting.problem.format,
-        "\(setting.node) has format \(setting.format?.description ?? "none") and a Problem in \(setting.problem.format)")
+        "\(setting.node) has format \(setting.format?.description ?? "none") "
+          + "and a Problem in \(setting.problem.format)")
     }
   }
 }

@@ -21,7 +21,8 @@ public enum Planner {
     try check(request)
     let model = CostModel(profile: profile)
     let quality = QualityKnowledge(
-      family: graph.name.split(separator: " ").first.map { $0.lowercased() } ?? "", measured: request.measuredQuality)
+      family: graph.name.split(separator: " ").first.map { $0.lowercased() } ?? "",
+      measured: request.measuredQuality)
 
     let namesDense = request.formats.contains(where: \.isDenseFloat)
     let formats = Format.all.filter { request.formats.contains($0) || (!namesDense && $0.isDenseFloat) }
@@ -95,11 +96,14 @@ public enum Planner {
       space.uniform(format).map { written((space, $0), "every weight in \(format), for comparison") }
     }
     let rejections = Rejections(
-      space: space, chosen: chosen.candidate, model: model, formats: formats, objections: objections, noise: noise)
+      space: space, chosen: chosen.candidate, model: model, formats: formats, objections: objections,
+      noise: noise)
     var chosenPlan = written(chosen, "")
     chosenPlan.reason = reason(
       chosenPlan, baseline: baselinePlan, noise: noise, request: request,
-      fastestCompressed: search(admitted.filter { !$0.isDenseFloat }).min(by: isFaster).map { written($0, "") })
+      fastestCompressed: search(admitted.filter { !$0.isDenseFloat }).min(by: isFaster).map {
+        written($0, "")
+      })
     return PlanReport(
       schemaVersion: Plan.currentSchemaVersion, chosen: chosenPlan, front: front,
       rejected: rejections.list() + threadRejections(chosen, spaces, failures, admitted), uniform: uniform,
@@ -122,7 +126,8 @@ public enum Planner {
     guard workload.batch > 0, workload.tokens > 0, !overflow, rows <= mostRows else {
       throw PlannerError(
         .invalidRequest,
-        "batch \(workload.batch) of \(workload.tokens) tokens; both must be at least 1, and at most \(mostRows) together")
+        "batch \(workload.batch) of \(workload.tokens) tokens; both must be at least 1, "
+          + "and at most \(mostRows) together")
     }
   }
 
@@ -138,7 +143,9 @@ public enum Planner {
   }
 
   private static func check(_ request: PlanRequest) throws(PlannerError) {
-    guard !request.formats.isEmpty else { throw PlannerError(.invalidRequest, "no format was given to choose from") }
+    guard !request.formats.isEmpty else {
+      throw PlannerError(.invalidRequest, "no format was given to choose from")
+    }
     for (name, limit) in [
       ("latency", request.maximumMilliseconds), ("loss", request.maximumLoss),
       ("memory", request.maximumMemoryBytes.map(Double.init)),
@@ -155,7 +162,8 @@ public enum Planner {
     let known = profile.threadCounts
     guard let wanted = request.threads else {
       guard !known.isEmpty else {
-        throw PlannerError(.notMeasured, "profile \"\(profile.name)\" holds no measurements; `wallclock tune` makes them")
+        throw PlannerError(
+          .notMeasured, "profile \"\(profile.name)\" holds no measurements; `wallclock tune` makes them")
       }
       return known
     }
@@ -187,7 +195,8 @@ public enum Planner {
       limits.append("at most \(bytes(limit)) (the smallest plan takes \(bytes(graph.fixedBytes + smallest)))")
     }
     return PlannerError(
-      .infeasible, "no plan takes \(limits.joined(separator: " and ")) without being slower than dense; relax a limit")
+      .infeasible,
+      "no plan takes \(limits.joined(separator: " and ")) without being slower than dense; relax a limit")
   }
 
   private static func reason(
@@ -198,19 +207,24 @@ public enum Planner {
     }
     let speed = baseline.predicted.milliseconds / chosen.predicted.milliseconds
     let memory = Double(chosen.memoryBytes) / Double(max(1, baseline.memoryBytes))
-    let against = "the best dense plan (\(baseline.label), \(milliseconds(baseline.predicted.milliseconds)), "
+    let against =
+      "the best dense plan (\(baseline.label), \(milliseconds(baseline.predicted.milliseconds)), "
       + "\(count(baseline.threads, "thread")))"
     if chosen.formats.allSatisfy(\.isDenseFloat) {
-      guard let other = fastestCompressed else { return "\(chosen.label) is the only kind of weights left to choose from" }
+      guard let other = fastestCompressed else {
+        return "\(chosen.label) is the only kind of weights left to choose from"
+      }
       let ratio = baseline.predicted.milliseconds / other.predicted.milliseconds
       if request.objective == .memory {
         return "\(chosen.label): nothing smaller is as fast as dense here"
       }
-      let verdict = ratio > 1 ? "gains less than the noise of \(percent(noise)) or breaks a limit" : "is slower"
+      let verdict =
+        ratio > 1 ? "gains less than the noise of \(percent(noise)) or breaks a limit" : "is slower"
       return "nothing beats dense here: the fastest compressed plan, \(other.label), is \(times(ratio)) of "
         + "\(baseline.label) and \(verdict)"
     }
-    return "\(chosen.label) at \(count(chosen.threads, "thread")) is \(times(speed)) as fast as \(against) in "
+    return
+      "\(chosen.label) at \(count(chosen.threads, "thread")) is \(times(speed)) as fast as \(against) in "
       + "\(times(memory)) of its memory"
   }
 
@@ -219,7 +233,8 @@ public enum Planner {
     switch plan.quality.evidence {
     case .published:
       warnings.append(
-        "quality is a published figure of another model (\(plan.quality.source)); `wallclock verify` measures yours")
+        "quality is a published figure of another model (\(plan.quality.source)); "
+          + "`wallclock verify` measures yours")
     case .unknown:
       warnings.append("quality is unknown: \(plan.quality.source); `wallclock verify` measures it")
     case .reference, .measured, .predicted: break
@@ -245,11 +260,13 @@ public enum Planner {
       let ratio = chosen.candidate.nanoseconds / fastest
       return Rejection(
         setting: count(space.threads, "thread"),
-        reason: "\(times(ratio)) of \(count(chosen.space.threads, "thread")): at best \(milliseconds(fastest / 1e6))",
+        reason:
+          "\(times(ratio)) of \(count(chosen.space.threads, "thread")): at best \(milliseconds(fastest / 1e6))",
         ratio: ratio, breakEven: nil)
     }
-    return others + failures.map {
-      Rejection(setting: count($0.threads, "thread"), reason: $0.error.message, ratio: nil, breakEven: nil)
-    }
+    return others
+      + failures.map {
+        Rejection(setting: count($0.threads, "thread"), reason: $0.error.message, ratio: nil, breakEven: nil)
+      }
   }
 }

@@ -36,6 +36,7 @@ public struct PlannerError: Diagnostic {
     for (dimension, size) in problem.shape.sizes.sorted(by: { $0.key < $1.key }) {
       words.append("--\(dimension.rawValue) \(size)")
     }
+    if !problem.epilogue.isEmpty { words.append("--epilogue \(problem.epilogue)") }
     if problem.mask != .full { words.append("--mask \(problem.mask.rawValue)") }
     words.append("--state \(problem.state.rawValue) --threads \(threads)")
     return words.joined(separator: " ")
@@ -44,7 +45,7 @@ public struct PlannerError: Diagnostic {
   static func notMeasured(_ problem: Problem, threads: Int, _ why: String) -> PlannerError {
     PlannerError(
       .notMeasured,
-      "\(problem) at \(threads) \(threads == 1 ? "thread" : "threads") is outside what the profile holds: \(why); "
+      "\(problem) at \(count(threads, "thread")) is outside what the profile holds: \(why); "
         + "`\(tuneCommand(for: problem, threads: threads))` fills the gap")
   }
 }

@@ -107,8 +107,10 @@ struct QualityKnowledge: Sendable {
 
   /// The quality of a plan that uses `formats`: the worst and weakest of what is known of each.
   func quality(of formats: [Format]) -> Quality {
-    let parts = Set(formats.isEmpty ? [.f32] : formats).sorted { $0.lossiness < $1.lossiness || ($0.lossiness == $1.lossiness && $0.description < $1.description) }
-      .map { (format: $0, quality: quality(of: $0)) }
+    let parts = Set(formats.isEmpty ? [.f32] : formats).sorted {
+      $0.lossiness < $1.lossiness || ($0.lossiness == $1.lossiness && $0.description < $1.description)
+    }
+    .map { (format: $0, quality: quality(of: $0)) }
     if parts.count == 1 { return parts[0].quality }
     let changed = parts.filter { $0.quality.evidence != .reference }
     if let unknown = changed.first(where: { $0.quality.evidence == .unknown }) { return unknown.quality }
@@ -116,7 +118,9 @@ struct QualityKnowledge: Sendable {
     let published = changed.contains { $0.quality.evidence == .published }
     return Quality(
       loss: worst.quality.loss, evidence: published ? .published : .predicted,
-      source: "worst of \(parts.map(\.format.description).joined(separator: ", ")), each alone: \(worst.quality.source)")
+      source:
+        "worst of \(parts.map(\.format.description).joined(separator: ", ")), each alone: "
+        + worst.quality.source)
   }
 
   /// Why `format` may not be used under a limit on the loss; nil when it may.

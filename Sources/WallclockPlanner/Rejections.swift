@@ -26,13 +26,17 @@ struct Rejections {
           denseUniform().map { $0.nanoseconds / uniform.nanoseconds }
         }
         let speed = ratio.map { "; it would run at \(times($0)) of dense" } ?? ""
-        return [Rejection(setting: format.description, reason: objection + speed, ratio: ratio, breakEven: nil)]
+        return [
+          Rejection(setting: format.description, reason: objection + speed, ratio: ratio, breakEven: nil)
+        ]
       }
       return nodes.map { rejection(of: format, node: $0) }
     }
   }
 
-  private func chosenOption(_ node: Int) -> SearchSpace.Option { space.weighted[node].options[chosen.choices[node]] }
+  private func chosenOption(_ node: Int) -> SearchSpace.Option {
+    space.weighted[node].options[chosen.choices[node]]
+  }
 
   /// The faster of all f32 and all bf16.
   private func denseUniform() -> SearchSpace.Candidate? {
@@ -45,7 +49,8 @@ struct Rejections {
     let setting = "\(format) for \(choices.node.name) at m=\(rows)"
     guard let option = choices.options.first(where: { $0.format == format }) else {
       return Rejection(
-        setting: setting, reason: choices.refused[format] ?? "it was not considered", ratio: nil, breakEven: nil)
+        setting: setting, reason: choices.refused[format] ?? "it was not considered", ratio: nil,
+        breakEven: nil)
     }
     let current = chosenOption(index)
     let dense = choices.options.filter { $0.format.isDenseFloat && $0.format != format }
@@ -54,7 +59,8 @@ struct Rejections {
     let against = nanoseconds(current, in: index)
     guard let dense else {
       return Rejection(
-        setting: setting, reason: "\(times(against / here)) of \(current.format) here", ratio: against / here, breakEven: nil)
+        setting: setting, reason: "\(times(against / here)) of \(current.format) here", ratio: against / here,
+        breakEven: nil)
     }
     let ratio = nanoseconds(dense, in: index) / here
     var reason = "\(times(ratio)) of dense \(dense.format) here"

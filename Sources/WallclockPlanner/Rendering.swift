@@ -18,13 +18,17 @@ extension PlanReport {
     lines += warnings.map { "  Warning: \($0)." }
 
     var nodes = TextTable(columns: [
-      ("node", .left), ("×", .right), ("format", .left), ("ms", .right), ("share", .right), ("evidence", .left),
+      ("node", .left), ("×", .right), ("format", .left), ("ms", .right), ("share", .right),
+      ("evidence", .left),
       ("schedule", .left),
     ])
     nodes.rows = chosen.settings.map { setting in
       [
-        setting.node, "\(setting.count)", setting.format?.description ?? "-", fixed(setting.predicted.milliseconds, 3),
-        percent(chosen.predicted.milliseconds > 0 ? setting.predicted.milliseconds / chosen.predicted.milliseconds : 0),
+        setting.node, "\(setting.count)", setting.format?.description ?? "-",
+        fixed(setting.predicted.milliseconds, 3),
+        percent(
+          chosen.predicted.milliseconds > 0
+            ? setting.predicted.milliseconds / chosen.predicted.milliseconds : 0),
         setting.predicted.evidence.described, setting.schedule.description,
       ]
     }
@@ -38,7 +42,9 @@ extension PlanReport {
     if front.count > shown { lines.append("… and \(front.count - shown) more in --json") }
 
     if !rejected.isEmpty {
-      var table = TextTable(columns: [("rejected", .left), ("of dense", .right), ("pays from m", .right), ("reason", .left)])
+      var table = TextTable(columns: [
+        ("rejected", .left), ("of dense", .right), ("pays from m", .right), ("reason", .left),
+      ])
       table.rows = rejected.map {
         [$0.setting, $0.ratio.map(times) ?? "-", $0.breakEven.map(String.init) ?? "-", $0.reason]
       }
@@ -92,10 +98,12 @@ extension Quality {
 extension Explanation {
   public func rendered() -> String {
     var lines = [
-      "\(model), \(workload), \(count(threads, "thread")): \(WallclockPlanner.milliseconds(milliseconds))", "",
+      "\(model), \(workload), \(count(threads, "thread")): \(WallclockPlanner.milliseconds(milliseconds))",
+      "",
     ]
     var table = TextTable(columns: [
-      ("node", .left), ("×", .right), ("format", .left), ("ms", .right), ("share", .right), ("bound by", .left),
+      ("node", .left), ("×", .right), ("format", .left), ("ms", .right), ("share", .right),
+      ("bound by", .left),
       ("bound ms", .right), ("of bound", .right), ("kernel", .left),
     ])
     // The dearest first: that is where a change pays.

@@ -18,8 +18,9 @@ struct SearchSpace: Sendable {
       func blend(_ a: Double, _ b: Double) -> Double { a + coldFraction * (b - a) }
       return PredictedCost(
         nanoseconds: blend(hot.nanoseconds, cold.nanoseconds),
-        interval: blend(hot.interval.lowerBound, cold.interval.lowerBound)...blend(
-          hot.interval.upperBound, cold.interval.upperBound),
+        interval: blend(
+          hot.interval.lowerBound, cold.interval.lowerBound)...blend(
+            hot.interval.upperBound, cold.interval.upperBound),
         evidence: .predicted, schedule: coldFraction < 0.5 ? hot.schedule : cold.schedule)
     }
   }
@@ -61,8 +62,10 @@ struct SearchSpace: Sendable {
     for node in graph.nodes {
       let count = Double(node.count)
       guard case .gemm(_, let k, _) = node.work else {
-        fixed[node.name] = try model.cost(of: node.problem(workload, format: .f32, state: .hot), threads: threads)
-          .scaled(count)
+        fixed[node.name] = try model.cost(
+          of: node.problem(workload, format: .f32, state: .hot), threads: threads
+        )
+        .scaled(count)
         continue
       }
       var choices = Choices(node: node, options: [], refused: [:])
@@ -102,7 +105,9 @@ struct SearchSpace: Sendable {
   ) throws(PlannerError) -> (hot: PredictedCost, cold: PredictedCost) {
     var failure: PlannerError?
     func cost(_ state: OperandState) -> PredictedCost? {
-      do { return try model.cost(of: node.problem(workload, format: format, state: state), threads: threads) } catch {
+      do {
+        return try model.cost(of: node.problem(workload, format: format, state: state), threads: threads)
+      } catch {
         failure = failure ?? error
         return nil
       }
@@ -140,7 +145,9 @@ struct SearchSpace: Sendable {
       var hot = 0.0
       var cold = 0.0
       var choices: [Int] = []
-      func dominates(_ other: Partial) -> Bool { bytes <= other.bytes && hot <= other.hot && cold <= other.cold }
+      func dominates(_ other: Partial) -> Bool {
+        bytes <= other.bytes && hot <= other.hot && cold <= other.cold
+      }
     }
     var partials = [Partial()]
     for node in weighted {

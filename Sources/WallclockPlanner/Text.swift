@@ -26,12 +26,14 @@ func bytes(_ count: Int) -> String {
 func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
 
 /// Columns padded to the widest cell, two spaces apart, without trailing space.
-struct TextTable {
-  enum Alignment { case left, right }
-  var columns: [(title: String, alignment: Alignment)]
-  var rows: [[String]] = []
+package struct TextTable {
+  package enum Alignment { case left, right }
+  package var columns: [(title: String, alignment: Alignment)]
+  package var rows: [[String]] = []
 
-  var lines: [String] {
+  package init(columns: [(title: String, alignment: Alignment)]) { self.columns = columns }
+
+  package var lines: [String] {
     let all = [columns.map(\.title)] + rows
     let widths = columns.indices.map { i in all.map { $0[i].count }.max() ?? 0 }
     return all.map { row in

@@ -11,7 +11,8 @@ public enum DataHome {
     }
     guard let home = environment["HOME"], home.hasPrefix("/") else {
       throw ProfileError(
-        .cannotCreate, "neither XDG_DATA_HOME nor HOME names a folder; set XDG_DATA_HOME to where profiles may be kept")
+        .cannotCreate,
+        "neither XDG_DATA_HOME nor HOME names a folder; set XDG_DATA_HOME to where profiles may be kept")
     }
     return URL(filePath: home, directoryHint: .isDirectory).appending(path: ".local/share/wallclock")
   }

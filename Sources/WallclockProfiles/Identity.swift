@@ -8,7 +8,10 @@ extension Fingerprint {
   private var identityFields: [(name: String, value: String)] {
     func list(_ numbers: [Int]) -> String { numbers.map(String.init).joined(separator: ",") }
     let caches = caches.sorted { ($0.level, $0.kind.rawValue) < ($1.level, $1.kind.rawValue) }
-      .map { "L\($0.level) \($0.kind.rawValue) \($0.bytes) B/\($0.lineBytes) B/\($0.ways) ways/shared by \($0.sharedBy)" }
+      .map {
+        "L\($0.level) \($0.kind.rawValue) \($0.bytes) B, lines of \($0.lineBytes) B, \($0.ways) ways, "
+          + "shared by \($0.sharedBy)"
+      }
     return [
       ("architecture", architecture),
       ("cpuVendor", cpuVendor),
@@ -16,12 +19,15 @@ extension Fingerprint {
       ("microcode", microcode),
       ("kernelRelease", kernelRelease),
       ("isa", isa.sorted().map(\.rawValue).joined(separator: " ")),
-      ("caches", caches.joined(separator: ", ")),
+      ("caches", caches.joined(separator: "; ")),
       ("sockets", "\(sockets)"),
       ("physicalCores", "\(physicalCores)"),
       ("logicalCPUs", "\(logicalCPUs)"),
       ("threadsPerCore", "\(threadsPerCore)"),
-      ("nodes", nodes.sorted { $0.id < $1.id }.map { "\($0.id): \(list($0.cpus.sorted()))" }.joined(separator: ", ")),
+      (
+        "nodes",
+        nodes.sorted { $0.id < $1.id }.map { "\($0.id): \(list($0.cpus.sorted()))" }.joined(separator: ", ")
+      ),
       ("cpuset", list(cpuset.sorted())),
       ("cpuQuota", cpuQuota.map { "\($0)" } ?? "unlimited"),
       ("pageBytes", "\(pageBytes)"),
@@ -54,7 +60,8 @@ extension Fingerprint {
   func check(
     _ require: (Bool, @autoclosure () -> String) throws(ProfileError) -> Void
   ) throws(ProfileError) {
-    let counts = [sockets, physicalCores, logicalCPUs, threadsPerCore, pageBytes] + cpuset
+    let counts =
+      [sockets, physicalCores, logicalCPUs, threadsPerCore, pageBytes] + cpuset
       + nodes.flatMap { [$0.id, $0.memoryBytes] + $0.cpus }
       + caches.flatMap { [$0.level, $0.bytes, $0.lineBytes, $0.ways, $0.sharedBy] }
     try require(counts.allSatisfy { $0 >= 0 }, "the fingerprint has a negative size or count")

@@ -36,17 +36,17 @@ public final class Journal: Sendable {
     configuration.busyMode = .timeout(Self.busySeconds)
     configuration.foreignKeysEnabled = true
     configuration.label = "wallclock.journal"
-    configuration.prepareDatabase { db in
-      // WAL with NORMAL may lose the last commits on power failure; a measurement is dearer than an fsync.
-      try db.execute(sql: "PRAGMA synchronous = FULL")
-    }
     database = try Self.translating(path) {
       let database = try DatabaseQueue(path: path, configuration: configuration)
+      // GRDB sets NORMAL for WAL, which may lose the last commits on power failure; a measurement is
+      // dearer than an fsync.
+      try database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
       if try database.read(Self.migrator.hasBeenSuperseded) {
         throw ProfileError(
           .newerSchema,
           "\(path): the journal was written by a newer version of wallclock; this one knows versions up to "
-            + "\"\(Self.migrator.migrations.last ?? "none")\"; update wallclock or set XDG_DATA_HOME elsewhere")
+            + "\"\(Self.migrator.migrations.last ?? "none")\"; update wallclock or set XDG_DATA_HOME elsewhere"
+        )
       }
       try Self.migrator.migrate(database)
       return database
@@ -139,9 +139,12 @@ public final class Journal: Sendable {
         throw ProfileError(.cannotCreate, "\(path): cannot open the journal for writing: \(why)")
       case .SQLITE_BUSY, .SQLITE_LOCKED:
         throw ProfileError(
-          .busy, "\(path): another process held the journal for \(Int(busySeconds)) s: \(why); try again when it is done")
+          .busy,
+          "\(path): another process held the journal for \(Int(busySeconds)) s: \(why); "
+            + "try again when it is done")
       case .SQLITE_NOTADB, .SQLITE_CORRUPT, .SQLITE_ERROR, .SQLITE_SCHEMA, .SQLITE_CONSTRAINT:
-        throw ProfileError(.invalid, "\(path): not a journal, or a damaged one: \(why); move it away and tune again")
+        throw ProfileError(
+          .invalid, "\(path): not a journal, or a damaged one: \(why); move it away and tune again")
       default:
         throw ProfileError(.inputOutput, "\(path): reading or writing the journal failed: \(why)")
       }
@@ -168,7 +171,9 @@ public final class Journal: Sendable {
   func decode<Value: Decodable>(_ type: Value.Type, _ text: String) throws(ProfileError) -> Value {
     do { return try JSONDecoder().decode(type, from: Data(text.utf8)) } catch {
       throw ProfileError(
-        .invalid, "\(url.path(percentEncoded: false)): a row is no \(type): \(error); move the journal away and tune again")
+        .invalid,
+        "\(url.path(percentEncoded: false)): a row is no \(type): \(error); "
+          + "move the journal away and tune again")
     }
   }
 
@@ -187,7 +192,8 @@ public final class Journal: Sendable {
   }
 
   static func knownMachineID(of fingerprint: Fingerprint, in db: Database) throws -> Int64? {
-    try Int64.fetchOne(db, sql: "SELECT id FROM machine WHERE identity = ?", arguments: [fingerprint.identity])
+    try Int64.fetchOne(
+      db, sql: "SELECT id FROM machine WHERE identity = ?", arguments: [fingerprint.identity])
   }
 
   /// The newest pass of a machine; 1 when there is none yet.

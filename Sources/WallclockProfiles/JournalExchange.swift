@@ -49,7 +49,8 @@ extension Journal {
     try read { db in
       guard let machine = try Self.knownMachineID(of: fingerprint, in: db),
         let stored = try Row.fetchOne(
-          db, sql: "SELECT fingerprint, noiseFloor, modelError FROM machine WHERE id = ?", arguments: [machine]),
+          db, sql: "SELECT fingerprint, noiseFloor, modelError FROM machine WHERE id = ?",
+          arguments: [machine]),
         let session = try Row.fetchOne(
           db,
           sql: """
@@ -85,8 +86,10 @@ extension Journal {
       let ceilings = try String.fetchAll(
         db,
         sql: """
-          SELECT content FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY name, threads ORDER BY pass DESC) AS age
-            FROM ceiling WHERE machineID = ?1) WHERE age = 1 ORDER BY name, threads
+          SELECT content FROM (
+            SELECT *, ROW_NUMBER() OVER (PARTITION BY name, threads ORDER BY pass DESC) AS age
+            FROM ceiling WHERE machineID = ?1
+          ) WHERE age = 1 ORDER BY name, threads
           """, arguments: [machine])
 
       let updatedAt: String = winners.compactMap { $0["recordedAt"] as String? }.max() ?? session["createdAt"]
@@ -125,11 +128,16 @@ extension Journal {
           VALUES (?, ?, ?, ?, ?, ?, ?)
           """,
         arguments: [
-          machine, pass, profile.command, profile.wallclockVersion, conditions, profile.createdAt, profile.updatedAt,
+          machine, pass, profile.command, profile.wallclockVersion, conditions, profile.createdAt,
+          profile.updatedAt,
         ])
       func isNewer(_ measurement: Measurement) throws -> Bool {
         let held = try String.fetchOne(
-          db, sql: "SELECT recordedAt FROM measurement WHERE machineID = ? AND pass = ? AND problem = ? AND schedule = ?",
+          db,
+          sql: """
+            SELECT recordedAt FROM measurement
+            WHERE machineID = ? AND pass = ? AND problem = ? AND schedule = ?
+            """,
           arguments: [machine, pass, Self.key(measurement.problem), Self.key(measurement.schedule)])
         return held.map { $0 < profile.updatedAt } ?? true
       }
@@ -138,16 +146,20 @@ extension Journal {
       }
       for winner in profile.measurements {
         let settledAt = try String.fetchOne(
-          db, sql: "SELECT settledAt FROM winner WHERE machineID = ? AND pass = ? AND problem = ? AND threads = ?",
+          db,
+          sql:
+            "SELECT settledAt FROM winner WHERE machineID = ? AND pass = ? AND problem = ? AND threads = ?",
           arguments: [machine, pass, Self.key(winner.problem), winner.schedule.threads])
         if settledAt.map({ $0 < profile.updatedAt }) ?? true {
           try Self.put(
-            winner: winner.schedule, of: winner.problem, machine: machine, pass: pass, at: profile.updatedAt, in: db)
+            winner: winner.schedule, of: winner.problem, machine: machine, pass: pass, at: profile.updatedAt,
+            in: db)
         }
       }
       for ceiling in profile.ceilings {
         let held = try String.fetchOne(
-          db, sql: "SELECT recordedAt FROM ceiling WHERE machineID = ? AND pass = ? AND name = ? AND threads = ?",
+          db,
+          sql: "SELECT recordedAt FROM ceiling WHERE machineID = ? AND pass = ? AND name = ? AND threads = ?",
           arguments: [machine, pass, ceiling.name, ceiling.threads])
         if held.map({ $0 < profile.updatedAt }) ?? true {
           try Self.put(ceiling, machine: machine, pass: pass, at: profile.updatedAt, in: db)

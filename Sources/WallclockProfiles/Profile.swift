@@ -95,7 +95,9 @@ extension Profile {
   /// - Throws: `ProfileError.invalid`, naming the entry and what it should be.
   public func checked() throws(ProfileError) -> Profile {
     func require(_ holds: Bool, _ what: @autoclosure () -> String) throws(ProfileError) {
-      if !holds { throw ProfileError(.invalid, "profile \"\(name)\": \(what()); tune again or restore the file") }
+      if !holds {
+        throw ProfileError(.invalid, "profile \"\(name)\": \(what()); tune again or restore the file")
+      }
     }
     func requirePositive(_ value: Double, _ what: @autoclosure () -> String) throws(ProfileError) {
       try require(value.isFinite && value > 0, "\(what()) is \(value), expected a finite number above 0")
@@ -116,7 +118,8 @@ extension Profile {
       try requireNotNegative(conditions.steal, "steal in \(place)")
     }
 
-    try require(!name.isEmpty && name.utf8.count <= 200, "the name has \(name.utf8.count) bytes, expected 1 … 200")
+    try require(
+      !name.isEmpty && name.utf8.count <= 200, "the name has \(name.utf8.count) bytes, expected 1 … 200")
     try fingerprint.check(require)
     try check(conditions, in: "the profile")
     try check(ceilings, in: "the profile")
@@ -129,7 +132,9 @@ extension Profile {
     }
 
     var winners: Set<WinnerKey> = []
-    for (isWinner, measurement) in measurements.map({ (true, $0) }) + (alternatives ?? []).map({ (false, $0) }) {
+    for (isWinner, measurement) in measurements.map({ (true, $0) })
+      + (alternatives ?? []).map({ (false, $0) })
+    {
       let place = "measurement of \(measurement.problem)"
       for (dimension, size) in measurement.problem.shape.sizes {
         try require(
@@ -139,16 +144,21 @@ extension Profile {
       let threads = measurement.schedule.threads
       try require((1...Self.mostThreads).contains(threads), "\(place): \(threads) threads")
       try require(
-        measurement.schedule.knobs.values.allSatisfy { $0 >= 0 }, "\(place): a negative knob in \(measurement.schedule)")
+        measurement.schedule.knobs.values.allSatisfy { $0 >= 0 },
+        "\(place): a negative knob in \(measurement.schedule)")
       let samples = measurement.samples
       try requirePositive(samples.medianNanoseconds, "\(place): medianNanoseconds")
       try requirePositive(samples.minimumNanoseconds, "\(place): minimumNanoseconds")
       try requireNotNegative(samples.intervalNanoseconds.lowerBound, "\(place): intervalNanoseconds")
-      try require(samples.intervalNanoseconds.upperBound.isFinite, "\(place): intervalNanoseconds is not finite")
+      try require(
+        samples.intervalNanoseconds.upperBound.isFinite, "\(place): intervalNanoseconds is not finite")
       try require(
         samples.intervalNanoseconds.contains(samples.medianNanoseconds),
-        "\(place): median \(samples.medianNanoseconds) is outside its interval \(samples.intervalNanoseconds)")
-      try require(samples.count >= 1 && samples.dropped >= 0, "\(place): \(samples.count) samples, \(samples.dropped) dropped")
+        "\(place): median \(samples.medianNanoseconds) is outside its interval \(samples.intervalNanoseconds)"
+      )
+      try require(
+        samples.count >= 1 && samples.dropped >= 0,
+        "\(place): \(samples.count) samples, \(samples.dropped) dropped")
       try requireNotNegative(measurement.check.worstErrorOverTolerance, "\(place): check")
       try require(
         measurement.check.passed,

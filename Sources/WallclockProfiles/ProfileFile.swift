@@ -16,7 +16,8 @@ public enum CanonicalJSON {
       data.append(UInt8(ascii: "\n"))
       return data
     } catch EncodingError.invalidValue(let value, let context) {
-      throw ProfileError(.invalid, "cannot write the \(noun): \(value) at \(path(context.codingPath)) is no JSON number")
+      throw ProfileError(
+        .invalid, "cannot write the \(noun): \(value) at \(path(context.codingPath)) is no JSON number")
     } catch {
       throw ProfileError(.invalid, "cannot write the \(noun): \(error)")
     }
@@ -33,10 +34,12 @@ public enum CanonicalJSON {
       guard found <= supported else {
         throw ProfileError(
           .newerSchema,
-          "\(source): \(noun) has schemaVersion \(found), this version of wallclock reads up to \(supported); update wallclock")
+          "\(source): \(noun) has schemaVersion \(found), this version of wallclock reads up to "
+            + "\(supported); update wallclock")
       }
       guard found >= 1 else {
-        throw ProfileError(.invalid, "\(source): \(noun) has schemaVersion \(found), expected 1 … \(supported)")
+        throw ProfileError(
+          .invalid, "\(source): \(noun) has schemaVersion \(found), expected 1 … \(supported)")
       }
       return try JSONDecoder().decode(type, from: data)
     } catch let error as ProfileError {
@@ -57,7 +60,8 @@ public enum CanonicalJSON {
 
   private static func describe(_ error: DecodingError) -> String {
     switch error {
-    case .keyNotFound(let key, let context): "\"\(key.stringValue)\" is missing at \(path(context.codingPath))"
+    case .keyNotFound(let key, let context):
+      "\"\(key.stringValue)\" is missing at \(path(context.codingPath))"
     case .valueNotFound(_, let context): "a value is missing at \(path(context.codingPath))"
     case .typeMismatch(let type, let context): "expected \(type) at \(path(context.codingPath))"
     case .dataCorrupted(let context): "\(context.debugDescription) at \(path(context.codingPath))"
@@ -84,7 +88,8 @@ extension Profile {
 
   public static func read(from url: URL) throws(ProfileError) -> Profile {
     try decode(
-      DurableFile.read(url, limit: largestFileBytes, noun: "profile"), source: url.path(percentEncoded: false))
+      DurableFile.read(url, limit: largestFileBytes, noun: "profile"), source: url.path(percentEncoded: false)
+    )
   }
 
   /// Replaces the file at `url` durably: readers see the old profile or the new one, whole.
@@ -123,7 +128,8 @@ public enum DurableFile {
     let folder = url.deletingLastPathComponent()
     try createFolder(folder)
     let temporary = folder.appending(
-      component: ".\(url.lastPathComponent).\(getpid()).\(UInt32.random(in: 0 ... .max))").path(percentEncoded: false)
+      component: ".\(url.lastPathComponent).\(getpid()).\(UInt32.random(in: 0 ... .max))"
+    ).path(percentEncoded: false)
     let file = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
     guard file >= 0 else { throw ProfileError(.cannotCreate, "\(path): cannot create: \(systemMessage())") }
     var failure: String?
@@ -155,7 +161,8 @@ public enum DurableFile {
   static func createFolder(_ folder: URL) throws(ProfileError) {
     do { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) } catch {
       throw ProfileError(
-        .cannotCreate, "\(folder.path(percentEncoded: false)): cannot create the folder: \(error.localizedDescription)")
+        .cannotCreate,
+        "\(folder.path(percentEncoded: false)): cannot create the folder: \(error.localizedDescription)")
     }
   }
 

@@ -9,7 +9,11 @@ public struct ProfileStore: Sendable {
   public let shipped: URL?
 
   public init(folder: URL? = nil, shipped: URL? = ProfileStore.shippedFolder) throws(ProfileError) {
-    if let folder { self.folder = folder } else { self.folder = try DataHome.folder().appending(component: "profiles") }
+    if let folder {
+      self.folder = folder
+    } else {
+      self.folder = try DataHome.folder().appending(component: "profiles")
+    }
     self.shipped = shipped
   }
 
@@ -24,11 +28,16 @@ public struct ProfileStore: Sendable {
   public func list() throws(ProfileError) -> [Entry] {
     var entries: [Entry] = []
     for (place, isShipped) in [(folder, false), (shipped, true)] {
-      guard let place, FileManager.default.fileExists(atPath: place.path(percentEncoded: false)) else { continue }
+      guard let place, FileManager.default.fileExists(atPath: place.path(percentEncoded: false)) else {
+        continue
+      }
       let files: [URL]
-      do { files = try FileManager.default.contentsOfDirectory(at: place, includingPropertiesForKeys: nil) } catch {
+      do {
+        files = try FileManager.default.contentsOfDirectory(at: place, includingPropertiesForKeys: nil)
+      } catch {
         throw ProfileError(
-          .inputOutput, "\(place.path(percentEncoded: false)): cannot list profiles: \(error.localizedDescription)")
+          .inputOutput,
+          "\(place.path(percentEncoded: false)): cannot list profiles: \(error.localizedDescription)")
       }
       let known = Set(entries.map(\.name))
       entries += files.filter { $0.pathExtension == "json" && !$0.lastPathComponent.hasPrefix(".") }
@@ -45,39 +54,54 @@ public struct ProfileStore: Sendable {
     }
     let entries = try list()
     guard let entry = entries.first(where: { $0.name == name }) else {
-      let known = entries.isEmpty ? "there are none yet" : "there are " + entries.map(\.name).joined(separator: ", ")
+      let known =
+        entries.isEmpty ? "there are none yet" : "there are " + entries.map(\.name).joined(separator: ", ")
       throw ProfileError(
-        .notFound, "no profile named \"\(name)\": \(known); give a path, or run `wallclock tune` for this machine's")
+        .notFound,
+        "no profile named \"\(name)\": \(known); give a path, or run `wallclock tune` for this machine's")
     }
     return try Profile.read(from: entry.url)
   }
 
   /// The profile that is true for `host`: the most recently updated of those that match.
   ///
-  /// - Throws: `.notFound` when there is none. Files that cannot be read are passed over: they may be of
-  ///   any machine.
+  /// - Throws: `.notFound` when there is none, saying how the nearest one differs and which files could
+  ///   not be read. Those stand in nobody's way: they may be of any machine.
   public func profile(of host: Fingerprint) throws(ProfileError) -> Profile {
-    let candidates = try list().compactMap { try? Profile.read(from: $0.url) }
-      .filter { $0.fingerprint.differences(to: host).isEmpty }
-    guard let newest = candidates.max(by: { $0.updatedAt < $1.updatedAt }) else {
-      throw ProfileError(
-        .notFound,
-        "no profile of this machine (\(host.cpuModel), \(host.identityHash)) in "
-          + "\(folder.path(percentEncoded: false)); run `wallclock tune`")
+    var matching: [Profile] = []
+    var nearest: (name: String, differences: [String])?
+    var unreadable: [String] = []
+    for entry in try list() {
+      do {
+        let profile = try Profile.read(from: entry.url)
+        let differences = profile.fingerprint.differences(to: host)
+        if differences.isEmpty { matching.append(profile) }
+        if differences.count < nearest?.differences.count ?? .max { nearest = (entry.name, differences) }
+      } catch { unreadable.append(error.message) }
     }
-    return newest
+    if let newest = matching.max(by: { $0.updatedAt < $1.updatedAt }) { return newest }
+    var message =
+      "no profile of this machine (\(host.cpuModel), \(host.identityHash)) in "
+      + folder.path(percentEncoded: false)
+    if let nearest {
+      message += "; the nearest, \(nearest.name), differs in \(nearest.differences.joined(separator: "; "))"
+    }
+    message += unreadable.map { "; \($0)" }.joined()
+    throw ProfileError(.notFound, message + "; run `wallclock tune`")
   }
 
   /// Writes `<name>.json`, replacing the profile of that name. Returns where it is.
   @discardableResult
   public func save(_ profile: Profile) throws(ProfileError) -> URL {
     let allowed = profile.name.utf8.allSatisfy {
-      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0) || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0)
+      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0)
+        || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0)
         || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || "-_.".utf8.contains($0)
     }
     guard allowed, !profile.name.isEmpty, !profile.name.hasPrefix("."), profile.name.utf8.count <= 100 else {
       throw ProfileError(
-        .invalid, "\"\(profile.name)\" cannot name a file: use 1 … 100 letters, digits, `-`, `_` and `.`, not first")
+        .invalid,
+        "\"\(profile.name)\" cannot name a file: use 1 … 100 letters, digits, `-`, `_` and `.`, not first")
     }
     let url = folder.appending(component: profile.name + ".json")
     try profile.write(to: url)

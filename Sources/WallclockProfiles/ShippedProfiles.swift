@@ -5,7 +5,8 @@ extension ProfileStore {
   ///
   /// Looked up by hand: `Bundle.module` traps when the program was moved without its resources.
   public static var shippedFolder: URL? {
-    let folder = Bundle.main.bundleURL.appending(path: "wallclock_WallclockProfiles.resources/profiles/machines")
+    let folder = Bundle.main.bundleURL.appending(
+      path: "wallclock_WallclockProfiles.resources/profiles/machines")
     return FileManager.default.fileExists(atPath: folder.path(percentEncoded: false)) ? folder : nil
   }
 }

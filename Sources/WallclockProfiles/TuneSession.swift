@@ -33,7 +33,9 @@ public struct TuneSession: Sendable {
   public func measurement(for problem: Problem, schedule: Schedule) throws(ProfileError) -> Measurement? {
     let text = try journal.read { db in
       try String.fetchOne(
-        db, sql: "SELECT content FROM measurement WHERE machineID = ? AND pass = ? AND problem = ? AND schedule = ?",
+        db,
+        sql:
+          "SELECT content FROM measurement WHERE machineID = ? AND pass = ? AND problem = ? AND schedule = ?",
         arguments: [machine, pass, Journal.key(problem), Journal.key(schedule)])
     }
     guard let text else { return nil }
@@ -86,7 +88,8 @@ public struct TuneSession: Sendable {
       throw ProfileError(.invalid, "cannot settle \(problem): \(winner) was not recorded in this pass")
     }
     try journal.write { db in
-      try Journal.put(winner: winner, of: problem, machine: machine, pass: pass, at: Journal.timestamp(date), in: db)
+      try Journal.put(
+        winner: winner, of: problem, machine: machine, pass: pass, at: Journal.timestamp(date), in: db)
     }
   }
 
@@ -148,9 +151,10 @@ extension Journal {
     let (machine, pass, held, session) = try write { db in
       let machine = try Self.machineID(of: fingerprint, in: db)
       let newest = try Self.newestPass(of: machine, in: db)
-      let held = try Bool.fetchOne(
-        db, sql: "SELECT EXISTS (SELECT 1 FROM measurement WHERE machineID = ? AND pass = ?)",
-        arguments: [machine, newest]) ?? false
+      let held =
+        try Bool.fetchOne(
+          db, sql: "SELECT EXISTS (SELECT 1 FROM measurement WHERE machineID = ? AND pass = ?)",
+          arguments: [machine, newest]) ?? false
       // A pass without measurements is as good as new.
       let pass = startingOver && held ? newest + 1 : newest
       try db.execute(
@@ -162,6 +166,7 @@ extension Journal {
       return (machine, pass, held && pass == newest, db.lastInsertedRowID)
     }
     return TuneSession(
-      journal: self, fingerprint: fingerprint, pass: pass, isResumed: held, machine: machine, session: session)
+      journal: self, fingerprint: fingerprint, pass: pass, isResumed: held, machine: machine, session: session
+    )
   }
 }

@@ -39,7 +39,8 @@ extension AlignedBuffer {
     guard result != 0, Machine.host.fingerprint.nodes.count > 1 else { return }
     throw ThreadError(
       .cannotPlace,
-      "the kernel refused placement \(placement) (errno \(-result)); a container needs CAP_SYS_NICE, or use first-touch")
+      "the kernel refused placement \(placement) (errno \(-result)); "
+        + "a container needs CAP_SYS_NICE, or use first-touch")
   }
 
   /// The NUMA node of each page, from the first; nil for pages nobody has touched yet.

@@ -148,17 +148,11 @@ public final class Tuner {
     var field: [Candidate] = []
     for schedule in candidates {
       if isCancelled() { throw TuneError(.interrupted, "interrupted; run the same command again to go on") }
-      do {
-        let candidate = schedule == standard ? prepared : try prepared.rescheduled(schedule)
-        let check = try candidate.check(on: pool)
-        let pace = pace(of: candidate, on: pool)
-        field.append(Candidate(prepared: candidate, check: check, pace: pace))
-        // One look at each candidate is the least a search costs; stop when even that is too dear.
-        let spent = field.reduce(0) { $0 + $1.pace * 3 }
-        if spent > searchNanoseconds, field.count >= 2 { break }
-      } catch let error as KernelError where error.code != .unsupported {
-        report(.rejected(target, schedule, reason: error.message))
-      }
+      guard let candidate = admit(schedule, sharing: prepared, target, on: pool) else { continue }
+      field.append(candidate)
+      // One look at each candidate is the least a search costs; stop when even that is too dear.
+      let spent = field.reduce(0) { $0 + $1.pace * 3 }
+      if spent > searchNanoseconds, field.count >= 2 { break }
     }
     guard let first = field.first else {
       throw KernelError(.unsupported, "every Schedule tried for \(problem) was rejected")
@@ -188,6 +182,23 @@ public final class Tuner {
     var check: CorrectnessCheck
     /// Nanoseconds of one run, roughly.
     var pace: Double
+  }
+
+  /// Prepares and checks a candidate; one that refuses or gives a wrong result is reported and left out.
+  private func admit(
+    _ schedule: Schedule, sharing prepared: any PreparedProblem, _ target: TuneTarget, on pool: ThreadPool
+  ) -> Candidate? {
+    let attempt = Result { () throws(KernelError) -> Candidate in
+      let candidate = try prepared.rescheduled(schedule)
+      let check = try candidate.check(on: pool)
+      return Candidate(prepared: candidate, check: check, pace: pace(of: candidate, on: pool))
+    }
+    switch attempt {
+    case .success(let candidate): return candidate
+    case .failure(let error):
+      report(.rejected(target, schedule, reason: error.message))
+      return nil
+    }
   }
 
   private func pace(of prepared: any PreparedProblem, on pool: ThreadPool) -> Double {

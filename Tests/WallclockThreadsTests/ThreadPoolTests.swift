@@ -155,7 +155,7 @@ private final class Visits: Sendable {
         return nil
       }, Unmanaged.passRetained(job).toOpaque())
     #expect(error == 0)
-    unsafe pthread_join(handle, nil)
+    pthread_join(handle, nil)
     #expect(job.total.load(ordering: .relaxed) == 1000)
     #expect(Pinning.allowed(0).count >= before.count, "the first caller was freed")
     pool.forEachRange(of: 10, grain: 1) { r, _ in job.total.add(r.count, ordering: .relaxed) }

@@ -132,24 +132,29 @@ WC_INLINE float weights_of_row(float *s, size_t seen, size_t padded, float &maxi
   // A row that has seen no key yet has m = −∞, and −∞ − −∞ would be NaN.
   const float shift = now == minus_infinity ? 0.0f : now;
   const values m = L::set(shift);
-  values sum0 = L::set(0), sum1 = sum0;
+  values total[4] = {L::set(0), L::set(0), L::set(0), L::set(0)};
   const size_t used = left ? whole + width : whole;
-  for (c = 0; c + 2 * width <= used; c += 2 * width) {
-    const values p0 = L::exp2_nonpositive(L::sub(L::load(s + c), m));
-    const values p1 = L::exp2_nonpositive(L::sub(L::load(s + c + width), m));
-    L::store(s + c, p0);
-    L::store(s + c + width, p1);
-    sum0 = L::add(sum0, p0);
-    sum1 = L::add(sum1, p1);
+  for (c = 0; c + 4 * width <= used; c += 4 * width) {
+    values p[4];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 4; ++i) p[i] = L::sub(L::load(s + c + i * width), m);
+    L::exp2_nonpositive_each(p);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 4; ++i) {
+      L::store(s + c + i * width, p[i]);
+      total[i] = L::add(total[i], p[i]);
+    }
   }
-  if (c < used) {
-    const values p = L::exp2_nonpositive(L::sub(L::load(s + c), m));
-    L::store(s + c, p);
-    sum0 = L::add(sum0, p);
+  for (; c < used; c += width) {
+    values p[1] = {L::sub(L::load(s + c), m)};
+    L::exp2_nonpositive_each(p);
+    L::store(s + c, p[0]);
+    total[0] = L::add(total[0], p[0]);
   }
   for (c = used; c < padded; c += width) L::store(s + c, L::set(0));
   const float factor = old == now ? 1.0f : wc::exp2_nonpositive_scalar(old - shift);
-  sum = sum * factor + L::sum(L::add(sum0, sum1));
+  const values pairs = L::add(L::add(total[0], total[1]), L::add(total[2], total[3]));
+  sum = sum * factor + L::sum(pairs);
   return factor;
 }
 

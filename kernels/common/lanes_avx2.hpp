@@ -48,8 +48,14 @@ struct lanes_avx2 {
   static WC_INLINE values keep_first(values v, size_t count, float other) {
     return _mm256_blendv_ps(_mm256_set1_ps(other), v, _mm256_castsi256_ps(first_mask_avx2(count)));
   }
-  static WC_INLINE values exp2_nonpositive(values v) { return exp2_nonpositive_avx2(v); }
-  static WC_INLINE values gelu(values v) { return gelu_avx2(v); }
+  template <int count>
+  static WC_INLINE void exp2_nonpositive_each(values (&v)[count]) {
+    exp2_nonpositive_each_avx2(v);
+  }
+  template <int count>
+  static WC_INLINE void gelu_each(values (&v)[count]) {
+    gelu_each_avx2(v);
+  }
 };
 
 }  // namespace wc

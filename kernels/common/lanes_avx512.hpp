@@ -39,8 +39,14 @@ struct lanes_avx512 {
   static WC_INLINE values keep_first(values v, size_t count, float other) {
     return _mm512_mask_mov_ps(_mm512_set1_ps(other), first_mask_avx512(count), v);
   }
-  static WC_INLINE values exp2_nonpositive(values v) { return exp2_nonpositive_avx512(v); }
-  static WC_INLINE values gelu(values v) { return gelu_avx512(v); }
+  template <int count>
+  static WC_INLINE void exp2_nonpositive_each(values (&v)[count]) {
+    exp2_nonpositive_each_avx512(v);
+  }
+  template <int count>
+  static WC_INLINE void gelu_each(values (&v)[count]) {
+    gelu_each_avx512(v);
+  }
 };
 
 }  // namespace wc

@@ -26,8 +26,14 @@ struct lanes_scalar {
   static WC_INLINE float sum(values v) { return v; }
   static WC_INLINE float greatest(values v) { return v; }
   static WC_INLINE values keep_first(values v, size_t, float) { return v; }
-  static WC_INLINE values exp2_nonpositive(values v) { return exp2_nonpositive_scalar(v); }
-  static WC_INLINE values gelu(values v) { return gelu_scalar(v); }
+  template <int count>
+  static WC_INLINE void exp2_nonpositive_each(values (&v)[count]) {
+    for (int i = 0; i < count; ++i) v[i] = exp2_nonpositive_scalar(v[i]);
+  }
+  template <int count>
+  static WC_INLINE void gelu_each(values (&v)[count]) {
+    for (int i = 0; i < count; ++i) v[i] = gelu_scalar(v[i]);
+  }
 };
 
 }  // namespace wc

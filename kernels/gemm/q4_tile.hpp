@@ -47,10 +47,11 @@ WC_INLINE const char *expand_codes(const wc_gemm_args &g, const char *b) {
 // s16 sums: a pair of u4·s8 products is at most 2·15·128 = 3840 in size, so eight k-steps (32 values)
 // fit s16 before they are widened [KERNELS: u4×s8].
 struct sum_in_s16 {
+  static constexpr int accumulators = simd::accumulators;
   template <int R, int X, int G, class Codes>
   static WC_INLINE void group(
       simd::s32 (&sum)[R][X], const int8_t *a, size_t lda, const Codes &codes) {
-#pragma unroll
+#pragma nounroll
     for (int block = 0; block < G / 32; ++block) {
       simd::s32 part[R][X];
 #pragma unroll
@@ -65,6 +66,7 @@ struct sum_in_s16 {
           for (int x = 0; x < X; ++x) {
             const simd::s32 product = simd::dot_u8s8_s16(code[x], value);
             part[r][x] = step == 0 ? product : simd::add_s16(part[r][x], product);
+            settle(part[r][x]);
           }
         }
       }
@@ -88,7 +90,7 @@ struct packed_codes {
 
   WC_INLINE simd::s32 load(int step, int x) const {
     const simd::s32 pair = simd::load_bytes(
-        b + (x / vectors) * panel_bytes + (step / 2) * record::pair_bytes + (x % vectors) * record::vector_bytes);
+        b + (x / vectors) * panel_bytes + size_t(step / 2) * record::pair_bytes + (x % vectors) * record::vector_bytes);
     return step % 2 ? simd::high_codes(pair) : simd::low_codes(pair);
   }
   WC_INLINE simd::f32 scale(int x) const {
@@ -107,7 +109,7 @@ struct expanded_codes {
 
   WC_INLINE simd::s32 load(int step, int x) const {
     return simd::load_bytes(
-        b + q4_expanded<NR, G>::codes + step * record::pair_bytes + x * record::vector_bytes);
+        b + q4_expanded<NR, G>::codes + size_t(step) * record::pair_bytes + x * record::vector_bytes);
   }
   WC_INLINE simd::f32 scale(int x) const {
     return simd::load(reinterpret_cast<const float *>(b) + x * simd::lanes);
@@ -118,7 +120,7 @@ struct expanded_codes {
 template <class Sum, int MR, int NR, int G, bool Expand>
 struct q4_family {
   static constexpr int mr = MR, nr = NR;
-  static constexpr int accumulators = simd::accumulators;
+  static constexpr int accumulators = Sum::accumulators;
 
   static WC_INLINE bool ready(const wc_gemm_args &g) {
     return g.k % G == 0 && g.a_scale && (g.k == 0 || g.a_sum) && (!Expand || g.k == 0 || g.scratch);
@@ -153,7 +155,6 @@ struct q4_family {
       if constexpr (Stream) {
 #pragma unroll
         for (int p = 0; p < P; ++p) {
-#pragma unroll
           for (size_t line = 0; line < source::group_bytes; line += 64) {
             __builtin_prefetch(codes.b + p * g.b_panel_bytes + g.prefetch + line);
           }

@@ -167,7 +167,11 @@ double probe_int4_vnni(size_t iterations, const void *, size_t) {
   opaque(scale);
   for (size_t i = 0; i < iterations; ++i) {
     if (scaled) {
-      for (__m512i &s : sum) s = _mm512_setzero_si512();
+#pragma clang loop unroll(full)
+      for (int c = 0; c < chains; ++c) {
+        sum[c] = _mm512_setzero_si512();
+        opaque(sum[c]);
+      }
     }
 #pragma clang loop unroll(full)
     for (int step = 0; step < steps; step += 2) {

@@ -114,8 +114,19 @@ WC_INLINE wc_status gelu(const wc_rowwise_args &g) {
   for (size_t r = 0; r < g.rows; ++r) {
     const float *x = g.x + r * g.ldx;
     float *y = g.y + r * g.ldy;
-    for (size_t c = 0; c < g.columns; c += L::width) {
-      store_at<L>(y, c, g.columns, L::gelu(load_at<L>(x, c, g.columns)));
+    size_t c = 0;
+    for (; c + 4 * L::width <= g.columns; c += 4 * L::width) {
+      typename L::values v[4];
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 4; ++i) v[i] = L::load(x + c + i * L::width);
+      L::gelu_each(v);
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 4; ++i) L::store(y + c + i * L::width, v[i]);
+    }
+    for (; c < g.columns; c += L::width) {
+      typename L::values v[1] = {load_at<L>(x, c, g.columns)};
+      L::gelu_each(v);
+      store_at<L>(y, c, g.columns, v[0]);
     }
   }
   return WC_OK;

@@ -1,0 +1,29 @@
+// C f32 = A f32 · B q4, weights widened to f32.  B packed in q4 panels.  Any m, n; k a multiple of
+// the group.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "../common/isa.hpp"
+#include "../common/math_avx512.hpp"
+#include "CWallclockKernels.h"
+
+WC_TARGET_BEGIN(avx512)
+namespace {
+#include "simd_avx512.hpp"
+#include "block.hpp"
+#include "dots.hpp"
+#include "dot_tile.hpp"
+#include "f32q4_tile.hpp"
+}  // namespace
+
+extern "C" wc_status gemm_f32q4g32_avx512_12x32(const wc_gemm_args *g) {
+  return run_block<f32q4_family<12, 32, 32>>(g);
+}
+extern "C" wc_status gemm_f32q4g64_avx512_12x32(const wc_gemm_args *g) {
+  return run_block<f32q4_family<12, 32, 64>>(g);
+}
+extern "C" wc_status gemm_f32q4g128_avx512_12x32(const wc_gemm_args *g) {
+  return run_block<f32q4_family<12, 32, 128>>(g);
+}
+WC_TARGET_END
+#endif
