@@ -20,7 +20,7 @@ public final class Tuner {
     case settled(TuneTarget, Measurement, candidates: Int, done: Int, total: Int)
     /// A candidate that gave a wrong result or refused to run.
     case rejected(TuneTarget, Schedule, reason: String)
-    /// No kernel of this build computes it on this host.
+    /// No kernel of this build computes it on this host, or the host was too noisy to time it.
     case skipped(TuneTarget, reason: String)
   }
 
@@ -50,6 +50,14 @@ public final class Tuner {
   ///
   /// - Throws: `TuneError.interrupted` when cancelled; what was measured until then is kept.
   public func run(_ targets: [TuneTarget]) throws {
+    do {
+      try settleAll(targets)
+    } catch let error as MeasureError where error.code == .interrupted {
+      throw TuneError(.interrupted, "interrupted; run the same command again to go on")
+    }
+  }
+
+  private func settleAll(_ targets: [TuneTarget]) throws {
     guard !targets.isEmpty else { throw TuneError(.nothingToTune, "no Problem was asked for") }
     let start = nanosecondsNow()
     var open: [TuneTarget] = []
@@ -78,10 +86,11 @@ public final class Tuner {
           .settled(
             target, measurement, candidates: candidates, done: targets.count - open.count + index + 1,
             total: targets.count))
-      } catch let error as KernelError where error.code == .unsupported {
+      } catch let error as KernelError {
         report(.skipped(target, reason: error.message))
-      } catch let error as MeasureError where error.code == .interrupted {
-        throw TuneError(.interrupted, "interrupted; run the same command again to go on")
+      } catch let error as MeasureError where error.code != .interrupted {
+        // A noisy moment costs this target, not the tune; the next run of it tries again.
+        report(.skipped(target, reason: error.message))
       }
     }
     try session.finish()
@@ -98,17 +107,17 @@ public final class Tuner {
   }
 
   private func measureCeilings(threadCounts: [Int]) throws {
-    guard try session.ceilings().isEmpty else { return }
-    var all: [Ceiling] = []
-    for threads in threadCounts {
+    let known = Set(try session.ceilings().map(\.threads))
+    for threads in threadCounts where !known.contains(threads) {
+      var all: [Ceiling] = []
       let pool = try pool(threads)
       for name in probes.names {
         if isCancelled() { throw TuneError(.interrupted, "interrupted while measuring ceilings") }
         if let ceiling = probes.measure(name, on: pool) { all.append(ceiling) }
       }
+      try session.record(all)
+      report(.ceilings(all))
     }
-    try session.record(all)
-    report(.ceilings(all))
   }
 
   /// What identical sides differ by on this host: the largest of some A/A comparisons.
@@ -167,7 +176,7 @@ public final class Tuner {
         let comparison = try InterleavedComparison.run(
           first.prepared, on: pool, finalist.prepared, on: pool, noiseFloor: noiseFloor,
           options: options, isCancelled: isCancelled)
-        if comparison.significant, comparison.ratio > 1 { winner = finalist }
+        if comparison.favoursB { winner = finalist }
       }
     }
     let measurement = try measure(winner.prepared, check: winner.check, on: pool)
@@ -218,7 +227,10 @@ public final class Tuner {
     let known = (winners[target.family] ?? []).sorted {
       abs($0.work - target.work) < abs($1.work - target.work)
     }
-    for (_, schedule) in known.prefix(2) where !result.contains(schedule) { result.append(schedule) }
+    for (_, schedule) in known.prefix(2)
+    where result.count < effort.maximumCandidates && !result.contains(schedule) {
+      result.append(schedule)
+    }
     // One point per kernel before any second point of the same one.
     var perKernel: [String: Int] = [:]
     let ordered = grid.dropFirst().map { schedule -> (turn: Int, distance: Int, schedule: Schedule) in
