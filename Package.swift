@@ -66,11 +66,13 @@ let package = Package(
       name: "WallclockCLI", dependencies: ["Wallclock", arguments], swiftSettings: strict),
 
     .target(
-      name: "WallclockTestSupport", dependencies: ["WallclockKernels"],
+      name: "WallclockTestSupport", dependencies: ["WallclockCore", "WallclockKernels"],
       path: "Tests/WallclockTestSupport", swiftSettings: strict),
     tests(of: "WallclockCore"),
     tests(of: "WallclockMachine"),
-    tests(of: "WallclockKernels"),
+    tests(
+      of: "WallclockKernels",
+      also: ["WallclockMachine", "WallclockThreads", "CWallclockKernels"]),
     tests(of: "WallclockThreads"),
     tests(of: "WallclockCounters"),
     tests(of: "WallclockMeasure"),

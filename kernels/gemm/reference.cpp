@@ -17,7 +17,14 @@ double a_value(wc_type a, const void *data, size_t i) {
   }
 }
 
-double gelu(double x) { return 0.5 * x * (1 + std::erf(x * std::sqrt(0.5))); }
+// Weight (row, column) in f64: an 8-bit code times its scale is not exact in f32.
+double w_value(
+    wc_type b, const void *codes, const float *scales, size_t k, size_t row, size_t column) {
+  if (b != WC_TYPE_s8) return wc::weight_value(b, codes, scales, k, row, column);
+  return static_cast<double>(static_cast<const int8_t *>(codes)[row * k + column]) * scales[row];
+}
+
+double gelu(double x) { return x == -INFINITY ? 0 : 0.5 * x * std::erfc(-x * std::sqrt(0.5)); }
 
 }  // namespace
 
@@ -36,7 +43,7 @@ extern "C" wc_status wc_gemm_reference(
   double sum = 0, absolute = 0;
   for (size_t p = 0; p < k; ++p) {
     // Each product is exact in f64, and so is each sum of an integer row's group.
-    const double w = wc::weight_value(kernel->b, codes, scales, k, column, p);
+    const double w = w_value(kernel->b, codes, scales, k, column, p);
     const double product = a_value(kernel->a, args->a, row * args->lda + p) * w;
     sum += product;
     absolute += std::fabs(product);

@@ -1,0 +1,51 @@
+import CWallclockKernels
+import Testing
+import WallclockCore
+import WallclockKernels
+import WallclockMachine
+import WallclockTestSupport
+
+/// The ISAs of this host: what tests may run.
+let hostISAs = Set(Machine.host.fingerprint.isa)
+
+/// Says that `kernel` is not run, and why, and ends the test case as cancelled.
+func requireRunnable(_ kernel: KernelDescriptor) throws {
+  guard !kernel.runs(on: hostISAs) else { return }
+  let reason = "\(kernel.name): not run: this CPU lacks \(kernel.isa.rawValue)"
+  print(reason)
+  try Test.cancel("\(reason)")
+}
+
+/// Ends the sentence every kernel test prints.
+func report(_ kernel: KernelDescriptor, _ done: String) { print("\(kernel.name): \(done)") }
+
+extension KernelDescriptor {
+  /// What a K block must be a multiple of, unless it is the last of an ungrouped type.
+  var blockStep: Int { b?.groupSize ?? kr }
+
+  /// K values at which something changes: nothing, one, the edges of kr and of unrolled loops; whole
+  /// groups for grouped types.
+  var edgeDepths: [Int] {
+    if let group = b?.groupSize { return [0, group, 2 * group, 3 * group, 5 * group] }
+    return Set([0, 1, kr - 1, kr, kr + 1, 2 * kr + 1, 7, 31, 64, 129, 258]).filter { $0 >= 0 }.sorted()
+  }
+
+  var edgeRows: [Int] { Set([0, 1, 2, mr - 1, mr, mr + 1, 2 * mr + 1]).filter { $0 >= 0 }.sorted() }
+  var edgeColumns: [Int] { Set([1, nr - 1, nr, nr + 1, 2 * nr, 2 * nr + 3]).sorted() }
+
+  /// Ways to cut K into calls.
+  func splits(of k: Int) -> [[Int]] {
+    guard accumulates, k > blockStep else { return [[k]] }
+    let step = blockStep
+    var result = [[k], [step, k - step], [(k - 1) / step * step, k - (k - 1) / step * step]]
+    if k > 2 * step { result.append([step, step, k - 2 * step]) }
+    return result
+  }
+}
+
+extension Epilogue {
+  /// Every combination of the ends in `self`.
+  var subsets: [Epilogue] {
+    (0...rawValue).map { Epilogue(rawValue: $0) }.filter { $0.isSubset(of: self) }
+  }
+}

@@ -1,0 +1,261 @@
+import WallclockCore
+import WallclockKernels
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// What the operands of a GEMM hold.
+package enum GemmPattern: String, CaseIterable, Sendable {
+  case random
+  /// The codes furthest from zero, signs as they come: sums that saturate 16 bits where they may not.
+  case extreme
+  /// The largest sums: every product is positive.
+  case greatest
+  /// Float only: large terms that cancel to small sums.
+  case cancelling
+  /// Float only: products below the smallest normal number.
+  case denormal
+}
+
+/// Operands of a GEMM, made without the code under test, and what C should be by plain loops in f64.
+///
+/// Sums over K are made once for all rows and columns, so a test of many shapes asks for a prefix.
+package struct GemmOracle {
+  package let a: ElementType
+  package let b: ElementType
+  package let rows: Int
+  package let columns: Int
+  package let k: Int
+
+  /// rows×k: what A's elements stand for, without their row's scale.
+  package private(set) var activations: [Double] = []
+  /// Per row, for integer A.
+  package private(set) var activationScales: [Float] = []
+  /// columns×k: f32 and bf16 values, 8-bit codes, 4-bit codes less 8.
+  package private(set) var weights: [Double] = []
+  /// Per column for s8, per column and group for q4 (exact in f16).
+  package private(set) var weightScales: [Float] = []
+  package private(set) var bias: [Float] = []
+  /// rows×columns.
+  package private(set) var residual: [Float] = []
+
+  /// rows×columns: A·W, scaled.
+  private var products: [Double] = []
+  /// rows×columns: Σ|a·w|, scaled.
+  private var magnitudes: [Double] = []
+  /// rows×columns, for integer A: what the sums are in f32 before A's (and s8 weights') scale.
+  private var integerSums: [Float] = []
+
+  package var isInteger: Bool { a == .s8 || a == .u8 || a == .s16 }
+  private var group: Int { b.groupSize ?? 0 }
+
+  package init(
+    a: ElementType, b: ElementType, rows: Int, columns: Int, k: Int, pattern: GemmPattern, seed: UInt64
+  ) {
+    self.a = a
+    self.b = b
+    self.rows = rows
+    self.columns = columns
+    self.k = k
+    var random = TestRandom(seed: seed)
+    let groups = b.groupSize.map { k / $0 } ?? 0
+    if isInteger {
+      activations = (0..<rows * k).map { _ in Self.activationCode(pattern, &random) }
+      activationScales = (0..<rows).map { _ in 0.001 + abs(random.signed()) * 0.02 }
+    } else {
+      activations = (0..<rows * k).map { Self.activation($0 % max(k, 1), a, pattern, &random) }
+    }
+    switch b {
+    case .s8:
+      weights = (0..<columns * k).map { _ in Self.weightCode(pattern, -128...127, &random) }
+      weightScales = (0..<columns).map { _ in 0.001 + abs(random.signed()) * 0.01 }
+    case .q4g32, .q4g64, .q4g128:
+      weights = (0..<columns * k).map { _ in Self.weightCode(pattern, -8...7, &random) }
+      // Multiples of 2⁻¹⁰ below 2: exact in f16.
+      weightScales = (0..<columns * groups).map { _ in
+        Float(random.integer(1...1024)) * 0x1p-10 * (random.integer(0...1) == 0 ? 1 : -1)
+      }
+    default:
+      weights = (0..<columns * k).map { Self.weight($0 % max(k, 1), b, pattern, &random) }
+    }
+    bias = (0..<columns).map { _ in random.signed() * 4 }
+    residual = (0..<rows * columns).map { _ in random.signed() * 4 }
+    sum()
+  }
+
+  // MARK: - Operands
+
+  private static func activationCode(_ pattern: GemmPattern, _ random: inout TestRandom) -> Double {
+    switch pattern {
+    case .extreme: [-128, 127, -127][random.integer(0...2)]
+    case .greatest: 127
+    default: Double(random.integer(-128...127))
+    }
+  }
+
+  private static func weightCode(
+    _ pattern: GemmPattern, _ range: ClosedRange<Int>, _ random: inout TestRandom
+  ) -> Double {
+    switch pattern {
+    case .extreme: Double([range.lowerBound, range.upperBound, range.lowerBound + 1][random.integer(0...2)])
+    case .greatest: Double(range.upperBound)
+    default: Double(random.integer(range))
+    }
+  }
+
+  private static func activation(
+    _ p: Int, _ type: ElementType, _ pattern: GemmPattern, _ random: inout TestRandom
+  ) -> Double {
+    let value: Float =
+      switch pattern {
+      case .random: Float(random.normal())
+      case .extreme: random.signed() < 0 ? -65504 : 65504
+      case .greatest: 1000 + random.signed()
+      // Neighbours along K nearly cancel: their weights are equal.
+      case .cancelling: p % 2 == 0 ? 3e4 : -3e4 * (1 + random.signed() * 0x1p-7)
+      case .denormal: random.signed() * 0x1p-127
+      }
+    return Double(type == .bf16 ? roundedToBF16(value) : value)
+  }
+
+  private static func weight(
+    _ p: Int, _ type: ElementType, _ pattern: GemmPattern, _ random: inout TestRandom
+  ) -> Double {
+    let value: Float =
+      switch pattern {
+      case .random: Float(random.normal()) * 0.1
+      case .extreme: random.signed() < 0 ? -1000 : 1000
+      case .greatest: 10 + random.signed()
+      case .cancelling: 0.5
+      case .denormal: random.signed()
+      }
+    return Double(type == .bf16 ? roundedToBF16(value) : value)
+  }
+
+  /// Replaces one value of A, a float type, and sums its row again.
+  package mutating func setActivation(_ row: Int, _ p: Int, _ value: Float) {
+    activations[row * k + p] = Double(a == .bf16 ? roundedToBF16(value) : value)
+    sum(rows: row..<row + 1)
+  }
+
+  /// Makes a row what a quantiser makes of one that holds a NaN: scale NaN, codes zero.
+  package mutating func poisonRow(_ row: Int) {
+    activationScales[row] = .nan
+    for p in 0..<k { activations[row * k + p] = 0 }
+    sum(rows: row..<row + 1)
+  }
+
+  /// Replaces one weight of a float type and sums its column again.
+  package mutating func setWeight(_ column: Int, _ p: Int, _ value: Float) {
+    weights[column * k + p] = Double(b == .bf16 ? roundedToBF16(value) : value)
+    sum()
+  }
+
+  // MARK: - Sums
+
+  private mutating func sum() {
+    products = Array(repeating: 0, count: rows * columns)
+    magnitudes = products
+    integerSums = isInteger ? Array(repeating: 0, count: rows * columns) : []
+    sum(rows: 0..<rows)
+  }
+
+  private mutating func sum(rows range: Range<Int>) {
+    let block = group > 0 ? group : max(k, 1)
+    for i in range {
+      for j in 0..<columns {
+        var product = 0.0
+        var magnitude = 0.0
+        var scaled: Float = 0
+        for first in stride(from: 0, to: k, by: block) {
+          var part = 0.0
+          var size = 0.0
+          for p in first..<min(k, first + block) {
+            let term = activations[i * k + p] * weights[j * k + p]
+            part += term
+            size += abs(term)
+          }
+          let scale = group > 0 ? weightScales[j * (k / group) + first / group] : 1
+          product += part * Double(scale)
+          magnitude += size * Double(abs(scale))
+          // Sums of codes are whole numbers far below 2⁵³, so `part` is exact.
+          scaled = group > 0 ? scaled.addingProduct(Float(part), scale) : Float(part)
+        }
+        if isInteger {
+          let factor = Double(activationScales[i]) * (b == .s8 ? Double(weightScales[j]) : 1)
+          product *= factor
+          magnitude *= abs(factor)
+          integerSums[i * columns + j] = scaled
+        }
+        products[i * columns + j] = product
+        magnitudes[i * columns + j] = magnitude
+      }
+    }
+  }
+
+  /// Σ over group `g` of row i's values, as the ABI's `a_sum` has it.
+  package func groupSum(_ i: Int, _ g: Int) -> Int32 {
+    var total = 0.0
+    for p in g * group..<(g + 1) * group { total += activations[i * k + p] }
+    return Int32(total)
+  }
+
+  /// Σ over K of column j's codes, as the ABI's `b_sum` has it.
+  package func columnSum(_ j: Int) -> Int32 {
+    var total = 0.0
+    for p in 0..<k { total += weights[j * k + p] }
+    return Int32(total)
+  }
+
+  // MARK: - What C should be
+
+  /// For integer A: the value before GELU and residual, to the bit, as the ABI's epilogue arithmetic
+  /// has it.
+  package func exactSum(_ i: Int, _ j: Int, _ epilogue: Epilogue) -> Float {
+    let bias = epilogue.contains(.bias) ? bias[j] : 0
+    let sum = integerSums[i * columns + j]
+    if b == .s8 { return bias.addingProduct(sum * activationScales[i], weightScales[j]) }
+    return bias.addingProduct(sum, activationScales[i])
+  }
+
+  /// C[i, j] in f64 and the Σ of magnitudes its tolerance is taken of.
+  package func value(_ i: Int, _ j: Int, _ epilogue: Epilogue) -> (value: Double, magnitude: Double) {
+    var value = products[i * columns + j]
+    var magnitude = magnitudes[i * columns + j]
+    if epilogue.contains(.bias) {
+      value += Double(bias[j])
+      magnitude += Double(abs(bias[j]))
+    }
+    if epilogue.contains(.gelu) { value = exactGELU(value) }
+    if epilogue.contains(.residual) { value += Double(residual[i * columns + j]) }
+    return (value, magnitude)
+  }
+
+  /// The error of `found` as a fraction of what `Tolerance` allows; NaN must be NaN.
+  package func excess(_ found: Float, _ i: Int, _ j: Int, _ epilogue: Epilogue, _ kernel: KernelDescriptor) -> Double {
+    let (expected, magnitude) = value(i, j, epilogue)
+    if expected.isNaN || found.isNaN { return expected.isNaN && found.isNaN ? 0 : .infinity }
+    if Double(found) == expected { return 0 }
+    let allowed = Tolerance.gemm(
+      kernel, k: k, epilogue: epilogue, value: expected, magnitude: magnitude,
+      residual: epilogue.contains(.residual) ? Double(residual[i * columns + j]) : 0)
+    let ratio = abs(Double(found) - expected) / allowed
+    return ratio.isNaN ? .infinity : ratio
+  }
+}
+
+/// x·Φ(x), without the cancellation of 1 + erf for negative x.
+package func exactGELU(_ x: Double) -> Double {
+  x == -.infinity ? 0 : 0.5 * x * erfc(-x * 0.5.squareRoot())
+}
+
+/// The nearest bf16, ties to even; NaN stays NaN.
+package func roundedToBF16(_ x: Float) -> Float {
+  guard x.isFinite else { return x }
+  let bits = x.bitPattern
+  let low = bits & 0xFFFF
+  let high = bits & 0xFFFF_0000
+  let up = low > 0x8000 || (low == 0x8000 && bits & 0x1_0000 != 0)
+  return Float(bitPattern: up ? high &+ 0x1_0000 : high)
+}
