@@ -153,7 +153,6 @@ class Comparison:
             "threads": threads,
             "format": form,
             "peer": f"{theirs.name} {precision} ({variant})",
-            "wallclock": ours.name,
             "wallclockMilliseconds": statistics.median(a for a, _ in pairs) / 1e6,
             "peerMilliseconds": statistics.median(b for _, b in pairs) / 1e6,
             "ratio": statistics.median(ratios),
@@ -196,6 +195,8 @@ def main():
     options = comparison.options
     rows = [comparison.row(*pair, threads) for threads in options.threads for pair in PAIRS]
     report = {
+        "wallclock": subprocess.run([options.wallclock, "--version"], check=True, stdout=subprocess.PIPE, text=True)
+        .stdout.strip(),
         "model": Path(options.model).name,
         "batch": options.batch,
         "tokens": options.tokens,
@@ -209,7 +210,7 @@ def main():
         print(json.dumps(report, indent=2))
         return
     print(f"{report['model']}, batch {options.batch} × {options.tokens} tokens; {report['cpu']},", end=" ")
-    print(f"{report['cpus']} CPUs, load {report['loadAverage']:.1f}; {report['date']}; {rows[0]['wallclock']}")
+    print(f"{report['cpus']} CPUs, load {report['loadAverage']:.1f}; {report['date']}; Wallclock {report['wallclock']}")
     print(table(rows))
     print("ratio: peer time / Wallclock time, the median over pairs; above 1, Wallclock is faster.")
 
