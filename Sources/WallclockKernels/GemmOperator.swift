@@ -77,6 +77,8 @@ public final class GemmOperator: Sendable {
     on executor: any Executor
   ) {
     guard m > 0, weights.n > 0 else { return }
+    unsafe precondition(
+      !epilogue.contains(.residual) || residual != nil, "\(kernel.name): the epilogue adds a residual, none was given")
     let k = weights.k
     let n = weights.n
     let b = blocking
@@ -88,7 +90,7 @@ public final class GemmOperator: Sendable {
     let groups = group > 0 ? (k + group - 1) / group : 0
     let scratchBytes = unsafe (kernel.row.pointee.gemm_scratch_bytes(b.kc) + 63) / 64 * 64
     let ldacc = (b.nc + kernel.nr - 1) / kernel.nr * kernel.nr
-    let accBytes = b.kc < k ? b.mc * ldacc * 4 : 0
+    let accBytes = b.kc < k ? min(b.mc, m) * ldacc * 4 : 0
     let workerBytes = scratchBytes + (accBytes + 63) / 64 * 64
     // f32 A needs its rows padded to kr only when the kernel interleaves K.
     let needsCopy = quantizer == nil && paddedK != k

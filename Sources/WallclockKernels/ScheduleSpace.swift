@@ -61,7 +61,7 @@ public enum ScheduleSpace {
       let parts = max(1, (threads > 1 ? 4 * threads : 1) / mBlocks)
       knobs[.nc] = evenPart(
         of: s[.n], atMost: max(kernel.nr, (s[.n] + parts - 1) / parts), multipleOf: kernel.nr)
-      if problem.state == .cold { knobs[.prefetch] = 1024 }
+      knobs[.prefetch] = problem.state == .cold ? 1024 : 0
     case .attention:
       knobs[.bk] = min(256, max(kernel.nr, s[.tokens]))
       knobs[.bq] = kernel.mr * 8
@@ -81,7 +81,6 @@ public enum ScheduleSpace {
     for (knob, value) in base.sorted(by: { $0.key < $1.key }) {
       axes.append((knob, values(of: knob, around: value, kernel, problem)))
     }
-    if kernel.knobs.contains(.prefetch), base[.prefetch] == nil { axes.append((.prefetch, [0])) }
     return axes.reduce([[:]]) { points, axis in
       points.flatMap { point in
         axis.1.map { value in point.merging([axis.0: value]) { $1 } }
@@ -109,13 +108,13 @@ public enum ScheduleSpace {
         found.insert(evenPart(of: s[.n], atMost: limit, multipleOf: kernel.nr))
       }
     case .prefetch:
-      found.formUnion([0, 512, 2048])
+      if problem.state == .cold { found.formUnion([0, 512, 2048]) }
     case .bq:
       found.formUnion([kernel.mr * 4, kernel.mr * 16])
     case .bk:
       found.formUnion([64, 128, 512].filter { $0 <= max(64, s[.tokens]) })
     case .rows:
-      found.formUnion([max(1, value / 4), min(s[.rows], value * 4)])
+      found.formUnion([max(1, value / 4), max(1, min(s[.rows], value * 4))])
     }
     return found.sorted()
   }

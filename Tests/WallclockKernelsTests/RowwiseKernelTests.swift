@@ -186,9 +186,12 @@ private final class RowwiseCaller {
   }
 
   /// The largest error of a row as a fraction of the tolerance; NaN must be NaN.
-  private static func excess(_ found: [Float], _ expected: [Double], _ op: Op) -> Double {
+  private static func excess(
+    _ found: [Float], _ expected: [Double], _ op: Op, bias: [Float]? = nil
+  ) -> Double {
     let count = expected.count
-    let scale = expected.reduce(0) { max($0, abs($1)) }
+    var scale = 0.0
+    for c in expected.indices { scale = max(scale, abs(expected[c]) + 2 * Double(abs(bias?[c] ?? 0))) }
     var worst = 0.0
     for (found, expected) in zip(found, expected) {
       if found.isNaN && expected.isNaN || Double(found) == expected { continue }
@@ -264,7 +267,7 @@ private final class RowwiseCaller {
             // The sum x + residual is an f32 sum: its rounding belongs to the op.
             let sum = adds ? zip(x[i], residual[i]).map { $0 + $1 } : x[i]
             let expected = RowwiseOracle.layerNorm(sum, residual: nil, weight: weight, bias: bias, epsilon: 1e-5)
-            let excess = Self.excess(found[i], expected, .layerNorm)
+            let excess = Self.excess(found[i], expected, .layerNorm, bias: bias)
             try #require(excess <= 1, "\(kernel.name), \(columns) columns, row \(i), \(output): \(excess)× the tolerance")
             let unrounded = RowwiseOracle.layerNorm(
               x[i], residual: adds ? residual[i] : nil, weight: weight, bias: bias, epsilon: 1e-5)

@@ -1,0 +1,261 @@
+import Testing
+import WallclockCore
+import WallclockKernels
+import WallclockMachine
+import WallclockTestSupport
+import WallclockThreads
+
+/// Operators over executors: the same bits for any number of workers in any order, and errors for
+/// what they cannot take.
+@Suite struct OperatorTests {
+  static let cpus = Machine.host.fingerprint.cpuset
+
+  /// One worker, two, three on however many CPUs there are, and ranges handed out in random order.
+  private static func executors() throws -> [(name: String, executor: any Executor)] {
+    let second = cpus.count > 1 ? cpus[1] : cpus[0]
+    return [
+      ("1 worker", try ThreadPool(cpus: [cpus[0]])),
+      ("2 workers", try ThreadPool(cpus: [cpus[0], second])),
+      ("3 workers", try ThreadPool(cpus: [cpus[0], second, cpus[0]])),
+      ("scrambled, 1 worker", ScramblingExecutor(workers: 1, seed: 1)),
+      ("scrambled, 4 workers", ScramblingExecutor(workers: 4, seed: 2)),
+    ]
+  }
+
+  private static func random(_ count: Int, seed: UInt64) -> AlignedBuffer<Float> {
+    var random = TestRandom(seed: seed)
+    return AlignedBuffer((0..<count).map { _ in Float(random.normal()) })
+  }
+
+  private static func bits(_ buffer: borrowing AlignedBuffer<Float>) -> [UInt32] {
+    buffer.array().map(\.bitPattern)
+  }
+
+  @Test(arguments: KernelTable.all.filter { $0.op == .gemm })
+  func gemmHasTheSameBitsForAnyWorkers(_ kernel: KernelDescriptor) throws {
+    try requireRunnable(kernel)
+    let (m, n, k) = (3 * kernel.mr + 1, 5 * kernel.nr + 3, 384)
+    let format = try #require(Format.all.first { kernel.serves($0) })
+    let weights = try PackedWeights(
+      QuantizedWeights(Self.random(n * k, seed: 1), n: n, k: k, format: format), for: kernel)
+    let knobs: [Knob: Int] = [.mc: kernel.mr + 1, .nc: 2 * kernel.nr, .kc: 128, .prefetch: 256]
+    let ends: Epilogue = [.bias, .gelu, .residual]
+    let gemm = try GemmOperator(
+      kernel: kernel, knobs: knobs, weights: weights, bias: Self.random(n, seed: 2), epilogue: ends,
+      isas: hostISAs)
+    let a = Self.random(m * k, seed: 3)
+    let residual = Self.random(m * n, seed: 4)
+
+    func run(_ executor: any Executor) -> [UInt32] {
+      let c = AlignedBuffer<Float>(count: m * n)
+      unsafe gemm.run(
+        m: m, a: a.unsafePointer, lda: k, c: c.unsafePointer, ldc: n, residual: residual.unsafePointer,
+        ldr: n, workspace: GemmWorkspace(), on: executor)
+      return Self.bits(c)
+    }
+    let serial = run(SerialExecutor())
+    #expect(!serial.allSatisfy { $0 == 0 })
+    for (name, executor) in try Self.executors() {
+      #expect(run(executor) == serial, "\(kernel.name), \(name)")
+    }
+    report(kernel, "\(m)×\(n)×\(k) on 5 executors")
+  }
+
+  @Test(arguments: KernelTable.all.filter { $0.op == .attention })
+  func attentionHasTheSameBitsForAnyWorkers(_ kernel: KernelDescriptor) throws {
+    try requireRunnable(kernel)
+    for (starts, heads) in [([0, 37], 1), ([0, 1, 30, 30, 77], 3)] {
+      let headDim = 32
+      let width = heads * headDim
+      let rows = starts.last!
+      let qkv = Self.random(rows * 3 * width, seed: 5)
+      let attention = try AttentionOperator(kernel: kernel, knobs: [.bq: 8, .bk: 16], isas: hostISAs)
+      func run(_ executor: any Executor, _ mask: Mask) -> [UInt32] {
+        let o = AlignedBuffer<Float>(count: rows * width)
+        let base = unsafe UnsafePointer(qkv.unsafePointer)
+        unsafe attention.run(
+          starts: starts.span, heads: heads, headDim: headDim, q: base, k: base + width,
+          v: base + 2 * width, stride: 3 * width, o: o.unsafePointer, ldo: width, scale: 0.2, mask: mask,
+          workspace: AttentionWorkspace(), on: executor)
+        return Self.bits(o)
+      }
+      for mask in Mask.allCases {
+        let serial = run(SerialExecutor(), mask)
+        #expect(!serial.allSatisfy { $0 == 0 })
+        for (name, executor) in try Self.executors() {
+          #expect(run(executor, mask) == serial, "\(kernel.name), \(name), \(heads) heads, \(mask)")
+        }
+      }
+    }
+    report(kernel, "2 batches on 5 executors")
+  }
+
+  @Test func oneWorkspaceServesOperatorsInTurn() throws {
+    // A small call after a large one must not read what the large one left behind.
+    let workspace = GemmWorkspace()
+    for format in Format.all + Format.all.reversed() {
+      for (m, n, k) in [(40, 96, 512), (3, 17, 128)] {
+        let problem = Problem.gemm(format, m: m, n: n, k: k)
+        let kernel = try #require(KernelTable.serving(problem, isas: hostISAs).first)
+        let weights = try PackedWeights(
+          QuantizedWeights(Self.random(n * k, seed: 6), n: n, k: k, format: format), for: kernel)
+        let gemm = try GemmOperator(
+          kernel: kernel, knobs: [.kc: 128], weights: weights, bias: AlignedBuffer(count: 0), epilogue: [],
+          isas: hostISAs)
+        let a = Self.random(m * k, seed: 7)
+        func run(_ workspace: GemmWorkspace) -> [UInt32] {
+          let c = AlignedBuffer<Float>(count: m * n)
+          unsafe gemm.run(
+            m: m, a: a.unsafePointer, lda: k, c: c.unsafePointer, ldc: n, workspace: workspace,
+            on: SerialExecutor())
+          return Self.bits(c)
+        }
+        #expect(run(workspace) == run(GemmWorkspace()), "\(format) \(m)×\(n)×\(k)")
+      }
+    }
+  }
+
+  // MARK: - Errors
+
+  private static func weights(
+    _ format: Format, for kernel: String, n: Int = 16, k: Int = 128
+  ) throws -> PackedWeights {
+    try PackedWeights(
+      QuantizedWeights(random(n * k, seed: 8), n: n, k: k, format: format), for: KernelTable.named(kernel))
+  }
+
+  private func codeOfGemm(
+    _ name: String = "gemm_f32f32_scalar_1x8", weights: PackedWeights? = nil, knobs: [Knob: Int] = [:],
+    bias: Int = 0, epilogue: Epilogue = [], isas: Set<ISA> = [.scalar]
+  ) throws -> KernelError.Code? {
+    let weights = try weights ?? Self.weights(.f32, for: "gemm_f32f32_scalar_1x8")
+    do {
+      _ = try GemmOperator(
+        kernel: KernelTable.named(name), knobs: knobs, weights: weights, bias: AlignedBuffer(count: bias),
+        epilogue: epilogue, isas: isas)
+      return nil
+    } catch {
+      #expect(!error.message.isEmpty)
+      return error.code
+    }
+  }
+
+  @Test func gemmRefusesWhatItCannotTake() throws {
+    #expect(try codeOfGemm() == nil)
+    #expect(try codeOfGemm(isas: []) == .missingISA)
+    #expect(try codeOfGemm(bias: 16, epilogue: .bias) == nil)
+    #expect(try codeOfGemm(bias: 15, epilogue: .bias) == .shapeMismatch)
+    #expect(try codeOfGemm(bias: 16) == .shapeMismatch)
+    #expect(try codeOfGemm(epilogue: Epilogue(rawValue: 64)) == .unsupported)
+    for knob in [Knob.bq, .bk, .rows] { #expect(try codeOfGemm(knobs: [knob: 8]) == .badKnob) }
+    for knob in [Knob.mc, .nc, .kc] {
+      for value in [0, -1, Int.min, Int.max] { #expect(try codeOfGemm(knobs: [knob: value]) == .badKnob) }
+    }
+    #expect(try codeOfGemm(knobs: [.nc: 12]) == .badKnob, "no multiple of nr")
+    #expect(try codeOfGemm(knobs: [.kc: 6]) == .badKnob, "no multiple of the step")
+    #expect(try codeOfGemm(knobs: [.prefetch: -1]) == .badKnob)
+    #expect(try codeOfGemm(knobs: [.prefetch: 0]) == nil)
+    #expect(try codeOfGemm("gelu_f32_scalar") == .unsupported)
+    let int8 = try Self.weights(.w8a8, for: "gemm_s8s8_scalar_1x8")
+    #expect(try codeOfGemm(weights: int8) == .shapeMismatch, "packed for another type")
+    let int4 = try Self.weights(.w4a8g64, for: "gemm_s8q4g64_scalar_1x8")
+    #expect(try codeOfGemm("gemm_s8q4g64_scalar_1x8", weights: int4) == nil)
+    #expect(try codeOfGemm("gemm_f32q4g64_scalar_1x8", weights: int4) == nil, "equal layouts are shared")
+    #expect(try codeOfGemm("gemm_s8q4g64_scalar_1x8", weights: int4, knobs: [.kc: 32]) == .badKnob)
+  }
+
+  @Test func weightsRefuseWhatTheyCannotHold() throws {
+    let kernel = try KernelTable.named("gemm_f32f32_scalar_1x8")
+    func code(_ count: Int, n: Int, k: Int, _ format: Format) -> KernelError.Code? {
+      do {
+        _ = try QuantizedWeights(AlignedBuffer<Float>(count: count), n: n, k: k, format: format)
+        return nil
+      } catch { return error.code }
+    }
+    #expect(code(12, n: 3, k: 4, .f32) == nil)
+    #expect(code(11, n: 3, k: 4, .f32) == .shapeMismatch)
+    #expect(code(3 * 96, n: 3, k: 96, .w4a8g32) == nil)
+    #expect(code(3 * 96, n: 3, k: 96, .w4a8g64) == .shapeMismatch, "64 does not divide 96")
+    let weights = try QuantizedWeights(AlignedBuffer<Float>(count: 12), n: 3, k: 4, format: .w8a8)
+    #expect(throws: KernelError.self) { _ = try PackedWeights(weights, for: kernel) }
+    var notFinite = [Float](repeating: 1, count: 64)
+    notFinite[5] = .nan
+    for format in [Format.w8a8, .w4a8g32] {
+      #expect(throws: KernelError.self, "\(format)") {
+        _ = try QuantizedWeights(AlignedBuffer(notFinite), n: 2, k: 32, format: format)
+      }
+    }
+  }
+
+  @Test func otherOperatorsRefuseWhatTheyCannotTake() throws {
+    let attention = try KernelTable.named("attention_f32f32_scalar_4x4")
+    let gelu = try KernelTable.named("gelu_f32_scalar")
+    func code(_ body: () throws(KernelError) -> Void) -> KernelError.Code? {
+      do { try body() } catch { return error.code }
+      return nil
+    }
+    func codeOfAttention(
+      _ kernel: KernelDescriptor, _ knobs: [Knob: Int], _ isas: Set<ISA>
+    ) -> KernelError.Code? {
+      code { () throws(KernelError) in _ = try AttentionOperator(kernel: kernel, knobs: knobs, isas: isas) }
+    }
+    #expect(codeOfAttention(attention, [:], [.scalar]) == nil)
+    #expect(codeOfAttention(attention, [:], [.avx2]) == .missingISA)
+    #expect(codeOfAttention(gelu, [:], [.scalar]) == .unsupported)
+    #expect(codeOfAttention(attention, [.kc: 8], [.scalar]) == .badKnob)
+    #expect(codeOfAttention(attention, [.bq: 0], [.scalar]) == .badKnob)
+    #expect(codeOfAttention(attention, [.bk: Int.max], [.scalar]) == .badKnob)
+
+    func codeOfRows(_ op: Op, _ knobs: [Knob: Int], _ isas: Set<ISA>) -> KernelError.Code? {
+      code { () throws(KernelError) in _ = try RowwiseOperator(op, kernel: gelu, knobs: knobs, isas: isas) }
+    }
+    #expect(codeOfRows(.gelu, [:], [.scalar]) == nil)
+    #expect(codeOfRows(.gelu, [:], [.avx512]) == .missingISA)
+    #expect(codeOfRows(.residual, [:], [.scalar]) == .unsupported)
+    #expect(codeOfRows(.gelu, [.rows: 0], [.scalar]) == .badKnob)
+    #expect(codeOfRows(.gelu, [.mc: 4], [.scalar]) == .badKnob)
+  }
+
+  @Test func dispatchTakesTheHighestISAItIsTold() throws {
+    let problem = Problem.gemm(.w8a8, m: 4, n: 16, k: 32)
+    #expect(KernelTable.serving(problem, isas: []).isEmpty)
+    let scalar = KernelTable.serving(problem, isas: [.scalar])
+    #expect(scalar.map(\.name) == ["gemm_s8s8_scalar_1x8"])
+    for isas in [[ISA.scalar], [.scalar, .avx2], [.scalar, .avx2, .avx512], ISA.allCases] {
+      for op in Op.allCases {
+        let rows = KernelTable.rows(op, isas: Set(isas))
+        #expect(rows.allSatisfy { isas.contains($0.isa) })
+        let order = rows.map(\.isa)
+        #expect(order == order.sorted(by: >), "\(op) on \(isas)")
+      }
+      for type in [ElementType.s8, .u8, .s16, .bf16] {
+        let kernel = try KernelTable.quantizer(to: type, isas: Set(isas))
+        let best = KernelTable.all.filter { $0.op == .quantize && $0.c == type && isas.contains($0.isa) }
+          .map(\.isa).max()
+        #expect(kernel.c == type && kernel.isa == best)
+      }
+    }
+    #expect(throws: KernelError.self) { try KernelTable.quantizer(to: .s8, isas: []) }
+    #expect(throws: KernelError.self) { try KernelTable.named("gemm_f32f32_scalar_1x9") }
+  }
+
+  @Test func tableIsSound() {
+    #expect(Set(KernelTable.all.map(\.name)).count == KernelTable.all.count)
+    for kernel in KernelTable.all {
+      let row = kernel.name.split(separator: "_").map(String.init)
+      #expect(row.contains(kernel.isa.rawValue), "\(kernel.name) names another ISA than its row")
+      if kernel.op == .gemm || kernel.op == .attention {
+        #expect(row.last == "\(kernel.mr)x\(kernel.nr)", "\(kernel.name) names another tile than its row")
+        #expect(row[1] == "\(kernel.a!.rawValue)\(kernel.b!.rawValue)", "\(kernel.name) names other types")
+      }
+      if kernel.op == .gemm {
+        #expect(Format.all.contains { kernel.serves($0) }, "\(kernel.name) serves no format")
+      }
+    }
+    // Every format and op runs on a host with nothing but plain code.
+    for format in Format.all {
+      #expect(!KernelTable.serving(.gemm(format, m: 1, n: 1, k: 128), isas: [.scalar]).isEmpty, "\(format)")
+    }
+    for op in Op.allCases { #expect(!KernelTable.rows(op, isas: [.scalar]).isEmpty, "\(op)") }
+  }
+}

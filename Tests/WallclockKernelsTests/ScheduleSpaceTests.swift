@@ -1,0 +1,118 @@
+import Testing
+import WallclockCore
+import WallclockKernels
+import WallclockMachine
+import WallclockTestSupport
+
+/// A machine that is what a test says it is.
+func machine(_ isa: [ISA], l1: Int = 32 << 10, l2: Int = 512 << 10) -> Fingerprint {
+  Fingerprint(
+    architecture: "x86_64", cpuVendor: "test", cpuModel: "test", microcode: "0", kernelRelease: "6",
+    isa: isa,
+    caches: [
+      Cache(level: 1, kind: .data, bytes: l1, lineBytes: 64, ways: 8, sharedBy: 1),
+      Cache(level: 2, kind: .unified, bytes: l2, lineBytes: 64, ways: 8, sharedBy: 1),
+    ], sockets: 1, physicalCores: 2, logicalCPUs: 2, threadsPerCore: 1, nodes: [], cpuset: [0, 1],
+    cpuQuota: nil, pageBytes: 4096)
+}
+
+/// A random Problem of any op, format and state.
+func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
+  func size() -> Int {
+    // Small sizes as likely as large ones.
+    random.integer(1...Swift.max(1, largest >> random.integer(0...5)))
+  }
+  let state = OperandState.allCases.randomElement(using: &random)!
+  switch random.integer(0...9) {
+  case 0...5:
+    let format = Format.all.randomElement(using: &random)!
+    let group = format.groupSize ?? 1
+    let k = (size() + group - 1) / group * group
+    return .gemm(
+      format, m: size(), n: size(), k: k, epilogue: Epilogue(rawValue: random.integer(0...7)), state: state)
+  case 6, 7:
+    return .attention(
+      batch: random.integer(1...3), tokens: size(), heads: random.integer(1...4),
+      headDim: random.integer(1...80), mask: Mask.allCases.randomElement(using: &random)!)
+  default:
+    let ops = Op.allCases.filter { $0 != .gemm && $0 != .attention }
+    return .rowwise(ops.randomElement(using: &random)!, rows: size(), channels: size())
+  }
+}
+
+@Suite struct ScheduleSpaceTests {
+  private static let machines = [
+    machine([.scalar]), machine([.scalar, .avx2]), machine([.scalar], l1: 0, l2: 0),
+    machine([.scalar, .avx2, .avx512, .avx512vnni, .avx512bf16], l1: 48 << 10, l2: 2 << 20),
+  ]
+
+  /// Builds what the Schedule names, without running it.
+  private func construct(_ schedule: Schedule, _ problem: Problem, _ isas: Set<ISA>) throws {
+    let kernel = try KernelTable.named(schedule.kernel)
+    let knobs = schedule.knobs
+    switch problem.op {
+    case .gemm:
+      // A few rows and columns of weights do: knobs are checked against K and the kernel.
+      let k = problem.shape[.k]
+      let n = min(problem.shape[.n], 2)
+      let weights = try PackedWeights(
+        QuantizedWeights(AlignedBuffer<Float>(count: n * k), n: n, k: k, format: problem.format), for: kernel)
+      _ = try GemmOperator(
+        kernel: kernel, knobs: knobs, weights: weights,
+        bias: AlignedBuffer(count: problem.epilogue.contains(.bias) ? n : 0), epilogue: problem.epilogue,
+        isas: isas)
+    case .attention:
+      _ = try AttentionOperator(kernel: kernel, knobs: knobs, isas: isas)
+    default:
+      _ = try RowwiseOperator(problem.op, kernel: kernel, knobs: knobs, isas: isas)
+    }
+  }
+
+  @Test func everyScheduleIsOneAnOperatorTakes() throws {
+    var random = TestRandom(seed: 21)
+    var schedules = 0
+    for turn in 0..<1000 {
+      let problem = randomProblem(&random, largest: 4096)
+      let machine = Self.machines[turn % Self.machines.count]
+      let threads = random.integer(1...8)
+      let grid = try ScheduleSpace.grid(for: problem, threads: threads, machine: machine)
+      let standard = try ScheduleSpace.standard(for: problem, threads: threads, machine: machine)
+      #expect(grid.first == standard, "\(problem)")
+      #expect(Set(grid).count == grid.count, "\(problem)")
+      #expect(grid.allSatisfy { $0.threads == threads })
+      schedules += grid.count
+      // The standard one and a few others of each grid.
+      for index in Set([0, grid.count - 1, random.integer(0...grid.count - 1)]) {
+        let schedule = grid[index]
+        try #require(
+          throws: Never.self, "\(schedule) on \(problem)",
+          performing: { try construct(schedule, problem, Set(machine.isa)) })
+      }
+    }
+    print("schedule space: 1000 problems, \(schedules) schedules")
+  }
+
+  @Test func noPointsThatRunAlike() throws {
+    // A knob left out is a default: leaving it out in one point and naming it in another is one point.
+    for problem in [Problem.gemm(.f32, m: 128, n: 384, k: 384), .attention(batch: 1, tokens: 64, heads: 4, headDim: 32)] {
+      let grid = try ScheduleSpace.grid(for: problem, threads: 1, machine: machine([.scalar, .avx2]))
+      for schedule in grid {
+        #expect(schedule.knobs.keys.sorted() == grid[0].knobs.keys.sorted(), "\(schedule)")
+      }
+    }
+  }
+
+  @Test func standardFollowsTheMachine() throws {
+    let problem = Problem.gemm(.f32, m: 64, n: 512, k: 512)
+    let scalar = try ScheduleSpace.standard(for: problem, threads: 1, machine: machine([.scalar]))
+    #expect(scalar.kernel.contains("scalar"))
+    let avx2 = try ScheduleSpace.standard(for: problem, threads: 1, machine: machine([.scalar, .avx2]))
+    #expect(avx2.kernel.contains("avx2"))
+    let small = try ScheduleSpace.standard(
+      for: problem, threads: 1, machine: machine([.scalar, .avx2], l1: 4 << 10, l2: 64 << 10))
+    #expect(small.knobs[.kc]! < avx2.knobs[.kc]!)
+    #expect(throws: KernelError.self) {
+      try ScheduleSpace.standard(for: problem, threads: 1, machine: machine([]))
+    }
+  }
+}
