@@ -85,7 +85,9 @@ let package = Package(
     tests(of: "WallclockFormats", resources: [.copy("Fixtures")]),
     tests(of: "WallclockModels"),
     tests(of: "WallclockPlanner"),
-    tests(of: "WallclockRuntime", resources: [.copy("Fixtures")]),
+    tests(
+      of: "WallclockRuntime", also: ["WallclockThreads", "WallclockModels"],
+      resources: [.copy("Fixtures")]),
   ],
   cxxLanguageStandard: .cxx20
 )

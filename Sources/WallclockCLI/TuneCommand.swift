@@ -83,7 +83,11 @@ struct TuneCommand: AsyncParsableCommand {
       progress.clear()
       report.seconds = (ContinuousClock.now - start) / .seconds(1)
 
-      let profile = try journal.profile(of: machine, name: "host-\(machine.identityHash.prefix(12))")
+      let name = "host-\(machine.identityHash.prefix(12))"
+      if let error = CostModel.leaveOneOutError(try journal.profile(of: machine, name: name)) {
+        try session.record(modelError: error)
+      }
+      let profile = try journal.profile(of: machine, name: name)
       report.profile = try ProfileStore().save(profile).path(percentEncoded: false)
       if let outputFile { try profile.write(to: URL(filePath: outputFile)) }
       try output.print(

@@ -6,6 +6,10 @@ import WallclockMeasure
 import WallclockProfiles
 import WallclockThreads
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 /// Finds, for each target, the fastest Schedule this host has, and writes it to the journal.
 ///
 /// Every candidate is checked against the oracle before it is timed. The standard Schedule is
@@ -81,7 +85,7 @@ public final class Tuner {
       let owed = Double(effort.samplingCap / .nanoseconds(1)) * 1.3 * Double(open.count - index)
       let share = max(0, left - owed) / Double(open.count - index)
       do {
-        let (measurement, candidates) = try settle(target, searchNanoseconds: share)
+        let (measurement, candidates) = try settlePatiently(target, searchNanoseconds: share)
         report(
           .settled(
             target, measurement, candidates: candidates, done: targets.count - open.count + index + 1,
@@ -145,6 +149,20 @@ public final class Tuner {
   }
 
   // MARK: - One target
+
+  /// A neighbour's burst passes: a target whose samples were disturbed gets two more chances.
+  private func settlePatiently(
+    _ target: TuneTarget, searchNanoseconds: Double
+  ) throws -> (measurement: Measurement, candidates: Int) {
+    for _ in 0..<2 {
+      do {
+        return try settle(target, searchNanoseconds: searchNanoseconds)
+      } catch let error as MeasureError where error.code == .tooManyDropped {
+        usleep(300_000)
+      }
+    }
+    return try settle(target, searchNanoseconds: searchNanoseconds)
+  }
 
   private func settle(
     _ target: TuneTarget, searchNanoseconds: Double

@@ -1,0 +1,443 @@
+import Foundation
+import WallclockCore
+import WallclockKernels
+
+/// Cases for every op, with expected results by plain loops in f64: what `scripts/test-kernels-emulated`
+/// runs on CPUs that the test process is not on. Few and small, since an emulated instruction takes
+/// about a thousand times as long; sizes sit beside the edges of the largest tiles.
+package struct KernelCases {
+  package private(set) var cases: [KernelCase] = []
+  private var random: SplitMix64
+
+  package init(seed: UInt64) {
+    random = SplitMix64(state: seed)
+    for shape in Self.gemmShapes { addGemms(shape) }
+    for shape in Self.attentionShapes { addAttention(shape) }
+    for (rows, columns) in [(1, 1), (3, 15), (2, 33), (5, 67), (1, 384)] { addRowwise(rows, columns) }
+  }
+
+  /// The same as a file.
+  package static func file(seed: UInt64) -> CaseFile { CaseFile(KernelCases(seed: seed).cases) }
+}
+
+// MARK: - GEMM
+
+extension KernelCases {
+  private struct GemmShape {
+    var m, n, k: Int
+    var split = 0
+    var epilogue: Epilogue = []
+    /// Every factor at its largest magnitude: sums that would saturate 16 bits.
+    var extreme = false
+  }
+
+  private static var gemmShapes: [GemmShape] {
+    [
+      GemmShape(m: 1, n: 1, k: 1), GemmShape(m: 2, n: 17, k: 0, epilogue: .bias),
+      GemmShape(m: 7, n: 33, k: 65, epilogue: [.bias, .gelu]),
+      GemmShape(m: 15, n: 97, k: 130, split: 64, epilogue: [.bias, .residual]),
+      GemmShape(m: 3, n: 65, k: 129, split: 32, epilogue: [.bias, .gelu, .residual]),
+      GemmShape(m: 13, n: 49, k: 96, extreme: true),
+    ]
+  }
+
+  /// The A types that one B type is multiplied by, and how A's values are stored.
+  private mutating func addGemms(_ shape: GemmShape) {
+    addFloatGemm(shape, a: .f32, b: .f32)
+    addFloatGemm(shape, a: .f32, b: .bf16)
+    addFloatGemm(shape, a: .bf16, b: .bf16)
+    addIntegerGemm(shape, b: .s8)
+    for b in [ElementType.q4g32, .q4g64, .q4g128] {
+      addIntegerGemm(shape, b: b)
+      addFloatGemm(shape, a: .f32, b: b)
+    }
+  }
+
+  private mutating func addFloatGemm(_ given: GemmShape, a: ElementType, b: ElementType) {
+    var shape = given
+    let group = b.groupSize ?? 0
+    if group > 0 { shape.k = (shape.k + group - 1) / group * group }
+    let (m, n, k) = (shape.m, shape.n, shape.k)
+    let activations = (0..<m * k).map { _ in a == .bf16 ? bf16Value(random.signed()) : random.signed() }
+    var weights: [Double] = []
+    var arrays: [CaseArray] = []
+    switch b {
+    case .f32, .bf16:
+      let values = (0..<n * k).map { _ in b == .bf16 ? bf16Value(random.signed()) : random.signed() }
+      weights = values.map(Double.init)
+      arrays.append(
+        b == .bf16
+          ? .input("weights", values.map(bf16Bits), rows: n, columns: k)
+          : .input("weights", values, rows: n, columns: k))
+    default:
+      let (codes, scales) = addQ4(n: n, k: k, group: group, extreme: shape.extreme, to: &arrays)
+      weights = codes.indices.map { (Double(codes[$0]) - 8) * Double(scales[$0 / group]) }
+    }
+    let padded = k.roundedUp(to: 8)
+    arrays.append(
+      a == .bf16
+        ? .input(
+          "a", pad(activations.map(bf16Bits), rows: m, k, to: padded, with: 0), rows: m, columns: padded,
+          stride: padded + 2)
+        : .input(
+          "a", pad(activations, rows: m, k, to: padded, with: 0), rows: m, columns: padded, stride: padded + 3
+        ))
+    let factors = activations.map(Double.init)
+    addGemm("gemm_\(a.rawValue)\(b.rawValue)", shape, arrays) { i, j in
+      var sum = 0.0
+      var magnitude = 0.0
+      for p in 0..<k {
+        let product = factors[i * k + p] * weights[j * k + p]
+        sum += product
+        magnitude += abs(product)
+      }
+      return (sum, magnitude)
+    }
+  }
+
+  private mutating func addIntegerGemm(_ given: GemmShape, b: ElementType) {
+    var shape = given
+    let group = b.groupSize ?? 0
+    if group > 0 { shape.k = (shape.k + group - 1) / group * group }
+    let (m, n, k) = (shape.m, shape.n, shape.k)
+    let a = (0..<m * k).map { _ in shape.extreme ? Int8(127) : Int8(random.integer(-127...127)) }
+    let aScales = (0..<m).map { _ in 0.001 + abs(random.signed()) * 0.02 }
+    var arrays: [CaseArray] = [.input("a_scale", aScales, columns: m)]
+    var weights: [Double] = []
+    if b == .s8 {
+      let sign: Int8 = random.integer(0...1) == 0 ? 127 : -127
+      let codes = (0..<n * k).map { _ in shape.extreme ? sign : Int8(random.integer(-127...127)) }
+      let scales = (0..<n).map { _ in 0.001 + abs(random.signed()) * 0.01 }
+      weights = codes.indices.map { Double(codes[$0]) * Double(scales[$0 / max(k, 1)]) }
+      arrays += [
+        .input("weights", codes, rows: n, columns: k), .input("weight_scales", scales, rows: n, columns: 1),
+      ]
+    } else {
+      let (codes, scales) = addQ4(n: n, k: k, group: group, extreme: shape.extreme, to: &arrays)
+      weights = codes.indices.map { (Double(codes[$0]) - 8) * Double(scales[$0 / group]) }
+      let sums = (0..<m * (k / group)).map { at in
+        a[at * group..<(at + 1) * group].reduce(Int32(0)) { $0 + Int32($1) }
+      }
+      arrays.append(.input("a_sum", sums, rows: m, columns: k / group, stride: k / group + 1))
+    }
+    let value = { (i: Int, j: Int) in
+      var sum = 0.0
+      var magnitude = 0.0
+      for p in 0..<k {
+        let product = Double(a[i * k + p]) * weights[j * k + p]
+        sum += product
+        magnitude += abs(product)
+      }
+      return (sum * Double(aScales[i]), magnitude * Double(aScales[i]))
+    }
+    let padded = k.roundedUp(to: 8)
+    func storage<T: CaseElement>(_ zero: T, _ store: (Int8) -> T) -> CaseArray {
+      .input(
+        "a", pad(a.map(store), rows: m, k, to: padded, with: zero), rows: m, columns: padded,
+        stride: padded + 5)
+    }
+    addGemm("gemm_s8\(b.rawValue)", shape, arrays + [storage(0 as Int8) { $0 }], value)
+    guard b == .s8 else { return }
+    addGemm("gemm_u8s8", shape, arrays + [storage(128 as UInt8) { UInt8(Int($0) + 128) }], value)
+    addGemm("gemm_s16s8", shape, arrays + [storage(0 as Int16) { Int16($0) }], value)
+  }
+
+  /// Codes and scales (exact in f16) of 4-bit weights.
+  private mutating func addQ4(
+    n: Int, k: Int, group: Int, extreme: Bool, to arrays: inout [CaseArray]
+  ) -> (codes: [UInt8], scales: [Float]) {
+    let codes = (0..<n * k).map { _ in UInt8(extreme ? 0 : random.integer(0...15)) }
+    let scales = (0..<n * (k / group)).map { _ in Float(random.integer(1...63)) / 1024 }
+    arrays += [
+      .input("weights", codes, rows: n, columns: k),
+      .input("weight_scales", scales, rows: n, columns: k / group),
+    ]
+    return (codes, scales)
+  }
+
+  private mutating func addGemm(
+    _ family: String, _ shape: GemmShape, _ operands: [CaseArray],
+    _ product: (_ row: Int, _ column: Int) -> (sum: Double, magnitude: Double)
+  ) {
+    let (m, n) = (shape.m, shape.n)
+    let ends = shape.epilogue
+    // The bounds depend on a row's operand types alone.
+    guard let row = KernelTable.all.first(where: { $0.name.hasPrefix(family + "_") }) else { return }
+    var arrays = operands
+    let bias = (0..<n).map { _ in random.signed() }
+    let residual = (0..<m * n).map { _ in random.signed() }
+    if ends.contains(.bias) { arrays.append(.input("bias", bias, columns: n)) }
+    var expected: [Double] = []
+    var bounds: [Double] = []
+    for i in 0..<m {
+      for j in 0..<n {
+        var (value, magnitude) = product(i, j)
+        if ends.contains(.bias) {
+          value += Double(bias[j])
+          magnitude += abs(Double(bias[j]))
+        }
+        if ends.contains(.gelu) { value = gelu(value) }
+        let added = ends.contains(.residual) ? Double(residual[i * n + j]) : 0
+        value += added
+        expected.append(value)
+        bounds.append(
+          Tolerance.gemm(
+            row, k: shape.k, epilogue: ends, value: value, magnitude: magnitude, residual: added))
+      }
+    }
+    // The residual is where C goes, as the runtime calls it.
+    arrays.append(
+      ends.contains(.residual)
+        ? .inPlace(
+          "c", alias: "residual", residual, rows: m, columns: n, stride: n + 3,
+          .elementwise(expected, bounds: bounds))
+        : .output("c", Float.self, rows: m, columns: n, stride: n + 3, .elementwise(expected, bounds: bounds))
+    )
+    var label = "m=\(m) n=\(n) k=\(shape.k)"
+    if shape.split > 0 { label += " k_block=\(shape.split)" }
+    if !ends.isEmpty { label += " ends=\(ends.rawValue)" }
+    if shape.extreme { label += " extreme" }
+    cases.append(
+      KernelCase(
+        kernel: family + "_*", label: label,
+        scalars: [
+          "m": Double(m), "n": Double(n), "k": Double(shape.k), "k_block": Double(shape.split),
+          "gelu": ends.contains(.gelu) ? 1 : 0, "prefetch": shape.split > 0 ? 512 : 0,
+        ], arrays: arrays))
+  }
+
+  private func pad<T>(_ values: [T], rows: Int, _ k: Int, to padded: Int, with zero: T) -> [T] {
+    (0..<rows * padded).map { $0 % padded < k ? values[$0 / padded * k + $0 % padded] : zero }
+  }
+}
+
+// MARK: - Attention
+
+extension KernelCases {
+  private static var attentionShapes: [(queries: Int, keys: Int, d: Int, causal: Bool)] {
+    [(1, 1, 32, false), (5, 37, 64, false), (33, 70, 32, true), (7, 3, 40, true), (18, 18, 17, true)]
+  }
+
+  private mutating func addAttention(_ shape: (queries: Int, keys: Int, d: Int, causal: Bool)) {
+    let (queries, keys, d) = (shape.queries, shape.keys, shape.d)
+    let q = (0..<queries * d).map { _ in random.signed() * 3 }
+    let k = (0..<keys * d).map { _ in random.signed() * 3 }
+    let v = (0..<keys * d).map { _ in random.signed() }
+    let scale = Float(1 / Double(d).squareRoot())
+    var o: [Double] = []
+    for i in 0..<queries {
+      // The last query sees the last key; a query that sees none gets zeros.
+      let seen = shape.causal ? max(0, min(keys, i + keys - queries + 1)) : keys
+      let scores = (0..<seen).map { j in
+        (0..<d).reduce(0.0) { $0 + Double(q[i * d + $1]) * Double(k[j * d + $1]) } * Double(scale)
+      }
+      let greatest = scores.max() ?? 0
+      let weights = scores.map { exp($0 - greatest) }
+      let total = weights.reduce(0, +)
+      for c in 0..<d {
+        o.append((0..<seen).reduce(0.0) { $0 + weights[$1] / total * Double(v[$1 * d + c]) })
+      }
+    }
+    cases.append(
+      KernelCase(
+        kernel: "attention_f32f32_*",
+        label: "tq=\(queries) tk=\(keys) d=\(d)\(shape.causal ? " causal" : "")",
+        scalars: [
+          "tq": Double(queries), "tk": Double(keys), "d": Double(d), "q_first": 0,
+          "tq_total": Double(queries), "scale": Double(scale), "causal": shape.causal ? 1 : 0,
+          "bq": 16, "bk": 32,
+        ],
+        arrays: [
+          .input("q", q, rows: queries, columns: d, stride: d + 1),
+          .input("k", k, rows: keys, columns: d, stride: d + 3),
+          .input("v", v, rows: keys, columns: d, stride: d + 5),
+          .output(
+            "o", Float.self, rows: queries, columns: d, stride: d + 2,
+            .frobenius(o, relative: Tolerance.attentionRelativeFrobenius, absolute: 1e-30)),
+        ]))
+  }
+}
+
+// MARK: - Row-wise ops
+
+extension KernelCases {
+  private mutating func addRowwise(_ rows: Int, _ columns: Int) {
+    let label = "\(rows)x\(columns)"
+    let size: [String: Double] = ["rows": Double(rows), "columns": Double(columns)]
+    let x = (0..<rows * columns).map { _ in random.signed() * 4 }
+    let other = (0..<rows * columns).map { _ in random.signed() }
+    let input = CaseArray.input("x", x, rows: rows, columns: columns, stride: columns + 3)
+    func output(_ op: Op, _ values: [Double], alike: Int) -> CaseArray {
+      let bounds = values.indices.map { at in
+        let row = values[at / columns * columns..<(at / columns + 1) * columns]
+        return Tolerance.rowwise(
+          op, channels: alike, value: values[at], rowScale: row.map(abs).max() ?? 0)
+      }
+      return .output(
+        "y", Float.self, rows: rows, columns: columns, stride: columns + 1,
+        .elementwise(values, bounds: bounds))
+    }
+    func add(_ kernel: String, _ scalars: [String: Double], _ arrays: [CaseArray]) {
+      cases.append(
+        KernelCase(
+          kernel: kernel, label: label, scalars: size.merging(scalars) { $1 }, arrays: arrays))
+    }
+
+    let activated = x.map { gelu(Double($0)) }
+    // What math_scalar.hpp promises: the tail's error grows with its exponent.
+    let slack = zip(x, activated).map { x, y in
+      (5 + 2 * Double(x) * Double(x)) * Tolerance.u * abs(y) + 1e-12
+    }
+    add(
+      "gelu_f32_*", [:],
+      [
+        input,
+        .output(
+          "y", Float.self, rows: rows, columns: columns, stride: columns + 1,
+          .elementwise(activated, bounds: slack)),
+      ])
+    add(
+      "residual_f32_*", [:],
+      [
+        .input("residual", other, rows: rows, columns: columns, stride: columns + 1),
+        .inPlace(
+          "x", alias: "y", x, rows: rows, columns: columns, stride: columns + 2,
+          .exact(zip(x, other).map { $0 + $1 })),
+      ])
+
+    let weight = (0..<columns).map { _ in 1 + random.signed() }
+    let bias = (0..<columns).map { _ in random.signed() }
+    let epsilon = Float(1e-5)
+    var normed: [Double] = []
+    for r in 0..<rows {
+      let row = (0..<columns).map { Double(x[r * columns + $0]) + Double(other[r * columns + $0]) }
+      let mean = row.reduce(0, +) / Double(columns)
+      let variance = row.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(columns)
+      let factor = 1 / (variance + Double(epsilon)).squareRoot()
+      normed += (0..<columns).map { (row[$0] - mean) * factor * Double(weight[$0]) + Double(bias[$0]) }
+    }
+    // One column: x − mean cancels to nothing but rounding.
+    if columns > 1 {
+      add(
+        "layernorm_f32_*", ["epsilon": Double(epsilon)],
+        [
+          input, .input("residual", other, rows: rows, columns: columns, stride: columns + 2),
+          .input("weight", weight, columns: columns), .input("bias", bias, columns: columns),
+          output(.layerNorm, normed, alike: columns),
+        ])
+    }
+
+    let ids = (0..<2).map { _ in (0..<rows).map { _ in Int32(random.integer(0...6)) } }
+    let tables = (0..<2).map { _ in (0..<7 * columns).map { _ in random.signed() } }
+    let gathered = (0..<rows * columns).map { at in
+      (0..<2).reduce(0.0) { $0 + Double(tables[$1][Int(ids[$1][at / columns]) * columns + at % columns]) }
+    }
+    add(
+      "embedding_f32_*", ["table_count": 2],
+      [
+        .input("table0", tables[0], rows: 7, columns: columns), .input("ids0", ids[0], columns: rows),
+        .input("table1", tables[1], rows: 7, columns: columns), .input("ids1", ids[1], columns: rows),
+        output(.embedding, gathered, alike: columns),
+      ])
+
+    // Sequences of 0, 1, 2, … rows.
+    let starts = (0...rows).map { Int64($0 * ($0 - 1) / 2) }
+    let tokens = (0..<max(1, Int(starts[rows])) * columns).map { _ in random.signed() }
+    var pooled: [Double] = []
+    for s in 0..<rows {
+      let range = Int(starts[s])..<Int(starts[s + 1])
+      let mean = (0..<columns).map { c in
+        range.isEmpty ? 0 : range.reduce(0.0) { $0 + Double(tokens[$1 * columns + c]) } / Double(range.count)
+      }
+      let norm = mean.reduce(0) { $0 + $1 * $1 }.squareRoot()
+      pooled += mean.map { norm > 0 ? $0 / norm : 0 }
+    }
+    add(
+      "meanpool_f32_*", ["normalize": 1],
+      [
+        .input("x", tokens, rows: tokens.count / columns, columns: columns, stride: columns + 1),
+        .input("starts", starts, columns: rows + 1), output(.meanPool, pooled, alike: columns + rows),
+      ])
+    addQuantize(x, rows, columns, label: label)
+  }
+
+  private mutating func addQuantize(_ given: [Float], _ rows: Int, _ columns: Int, label: String) {
+    // The last of several rows holds an infinity: its scale is NaN and its codes are zero.
+    var x = given
+    if rows > 1 { x[x.count - 1] = .infinity }
+    let group = 32
+    let groups = (columns + group - 1) / group
+    let padded = columns.roundedUp(to: 4)
+    var codes = [Int8](repeating: 0, count: rows * padded)
+    var sums = [Int32](repeating: 0, count: rows * groups)
+    var scales: [Double] = []
+    for r in 0..<rows {
+      let row = x[r * columns..<(r + 1) * columns]
+      guard row.allSatisfy(\.isFinite) else {
+        scales.append(.nan)
+        continue
+      }
+      let scale = row.map(abs).max()! / 127
+      scales.append(Double(scale))
+      let inverse = 1 / scale
+      for (c, value) in row.enumerated() {
+        let code = scale == 0 ? 0 : Int8((value * inverse).rounded(.toNearestOrEven))
+        codes[r * padded + c] = code
+        sums[r * groups + c / group] += Int32(code)
+      }
+    }
+    func add<T: CaseElement>(_ type: String, _ values: [T], _ more: [CaseArray]) {
+      cases.append(
+        KernelCase(
+          kernel: "quantize_f32\(type)_*", label: label,
+          scalars: [
+            "rows": Double(rows), "columns": Double(columns), "group": Double(more.isEmpty ? 0 : group),
+          ],
+          arrays: [
+            .input("x", x, rows: rows, columns: columns, stride: columns + 1),
+            .output("q", T.self, rows: rows, columns: padded, .exact(values)),
+          ] + more))
+    }
+    let more: [CaseArray] = [
+      .output("scale", Float.self, columns: rows, .bound(scales, absolute: 0, relative: 0)),
+      .output("sums", Int32.self, rows: rows, columns: groups, stride: groups + 1, .exact(sums)),
+    ]
+    add("s8", codes, more)
+    add("u8", codes.map { UInt8(Int($0) + 128) }, more)
+    add("s16", codes.map(Int16.init), more)
+    add("bf16", pad(x.map(bf16Bits), rows: rows, columns, to: padded, with: 0), [])
+  }
+}
+
+// MARK: - Numbers
+
+private func gelu(_ x: Double) -> Double { 0.5 * x * (1 + erf(x * 0.5.squareRoot())) }
+
+/// The nearest bf16, ties to even; `x` is not a NaN.
+private func bf16Bits(_ x: Float) -> UInt16 {
+  UInt16(truncatingIfNeeded: (x.bitPattern &+ 0x7fff &+ (x.bitPattern >> 16 & 1)) >> 16)
+}
+
+private func bf16Value(_ x: Float) -> Float { Float(bitPattern: UInt32(bf16Bits(x)) << 16) }
+
+extension Int {
+  fileprivate func roundedUp(to step: Int) -> Int { (self + step - 1) / step * step }
+}
+
+/// Steele, Lea and Flood 2014: the same cases from the same seed everywhere.
+private struct SplitMix64: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+    return z ^ (z >> 31)
+  }
+
+  /// Uniform in −1 … 1.
+  mutating func signed() -> Float { Float(Int32(truncatingIfNeeded: next())) * 0x1p-31 }
+
+  mutating func integer(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &self) }
+}
