@@ -86,7 +86,7 @@ let package = Package(
     tests(of: "WallclockModels"),
     tests(of: "WallclockPlanner"),
     tests(
-      of: "WallclockRuntime", also: ["WallclockThreads", "WallclockModels"],
+      of: "WallclockRuntime", also: ["WallclockFormats", "WallclockModels", "WallclockThreads"],
       resources: [.copy("Fixtures")]),
   ],
   cxxLanguageStandard: .cxx20
