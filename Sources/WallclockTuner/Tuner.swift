@@ -85,7 +85,7 @@ public final class Tuner {
       let owed = Double(effort.samplingCap / .nanoseconds(1)) * 1.3 * Double(open.count - index)
       let share = max(0, left - owed) / Double(open.count - index)
       do {
-        let (measurement, candidates) = try settlePatiently(target, searchNanoseconds: share)
+        let (measurement, candidates) = try patiently { try settle(target, searchNanoseconds: share) }
         report(
           .settled(
             target, measurement, candidates: candidates, done: targets.count - open.count + index + 1,
@@ -135,8 +135,10 @@ public final class Tuner {
     options.timeCap = .milliseconds(60)
     var worst = 0.0
     for _ in 0..<8 {
-      let comparison = try InterleavedComparison.run(
-        a, on: pool, b, on: pool, noiseFloor: 0, options: options, isCancelled: isCancelled)
+      let comparison = try patiently {
+        try InterleavedComparison.run(
+          a, on: pool, b, on: pool, noiseFloor: 0, options: options, isCancelled: isCancelled)
+      }
       worst = max(worst, abs(comparison.ratio - 1))
     }
     noiseFloor = max(0.003, worst)
@@ -150,18 +152,16 @@ public final class Tuner {
 
   // MARK: - One target
 
-  /// A neighbour's burst passes: a target whose samples were disturbed gets two more chances.
-  private func settlePatiently(
-    _ target: TuneTarget, searchNanoseconds: Double
-  ) throws -> (measurement: Measurement, candidates: Int) {
+  /// A neighbour's burst passes: what was disturbed gets two more chances.
+  private func patiently<Value>(_ body: () throws -> Value) throws -> Value {
     for _ in 0..<2 {
       do {
-        return try settle(target, searchNanoseconds: searchNanoseconds)
+        return try body()
       } catch let error as MeasureError where error.code == .tooManyDropped {
         usleep(300_000)
       }
     }
-    return try settle(target, searchNanoseconds: searchNanoseconds)
+    return try body()
   }
 
   private func settle(
