@@ -9,6 +9,15 @@ import WallclockThreads
 @Suite(.serialized) struct MeasuredRunTests {
   static let host = Machine.host.fingerprint
 
+  /// Other tests run meanwhile and preempt this one: a refusal to make a number of that is right, and
+  /// asked again.
+  private func patiently<Value>(_ body: () throws -> Value) throws -> Value {
+    for _ in 0..<9 {
+      do { return try body() } catch let error as MeasureError where error.code == .tooManyDropped {}
+    }
+    return try body()
+  }
+
   @Test func ceilingsOfEveryName() throws {
     let probes = CeilingProbes(machine: Self.host)
     #expect(probes.names.contains("f32") && probes.names.contains("int8") && probes.names.contains("read.dram"))
@@ -29,7 +38,7 @@ import WallclockThreads
     let probes = CeilingProbes(machine: Self.host)
     let pool = try ThreadPool(cpus: [Self.host.cpuset[0]])
     var options = SamplingOptions()
-    options.timeCap = .milliseconds(5)
+    options.timeCap = .milliseconds(60)
     for (problem, names) in [
       (Problem.gemm(.w8a8, m: 8, n: 64, k: 64, epilogue: .bias), ["int8", "read.dram"]),
       (.gemm(.w4a8g32, m: 8, n: 64, k: 64, state: .cold), ["int4", "read.dram"]),
@@ -38,7 +47,9 @@ import WallclockThreads
       let schedule = try ScheduleSpace.standard(for: problem, threads: 1, machine: Self.host)
       let prepared = try problem.prepare(schedule, machine: Self.host)
       let check = try prepared.check(on: pool)
-      let measurement = try MeasuredRun.measure(prepared, check: check, on: pool, options: options, probes: probes)
+      let measurement = try patiently {
+        try MeasuredRun.measure(prepared, check: check, on: pool, options: options, probes: probes)
+      }
       #expect(measurement.problem == problem && measurement.schedule == schedule)
       #expect(measurement.check.passed && measurement.check.elementsChecked > 0)
       #expect(measurement.samples.count >= 3)
@@ -55,9 +66,11 @@ import WallclockThreads
     let schedule = try ScheduleSpace.standard(for: problem, threads: 1, machine: Self.host)
     let a = try problem.prepare(schedule, machine: Self.host)
     var options = SamplingOptions()
-    options.timeCap = .milliseconds(5)
-    let comparison = try InterleavedComparison.run(
-      a, on: pool, try a.rescheduled(schedule), on: pool, noiseFloor: 0.5, options: options)
+    options.timeCap = .milliseconds(60)
+    let b = try a.rescheduled(schedule)
+    let comparison = try patiently {
+      try InterleavedComparison.run(a, on: pool, b, on: pool, noiseFloor: 0.5, options: options)
+    }
     #expect(comparison.samples == comparison.a.count && comparison.samples == comparison.b.count)
     #expect(comparison.interval.contains(comparison.ratio))
   }

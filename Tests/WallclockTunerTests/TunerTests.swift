@@ -60,7 +60,7 @@ private final class Events {
     TuneTarget(.rowwise(.layerNorm, rows: 32, channels: 64), threads: 1),
   ]
   static let effort = TuneEffort(
-    budget: .milliseconds(600), samplingCap: .milliseconds(5), maximumCandidates: 4)
+    budget: .milliseconds(900), samplingCap: .milliseconds(60), maximumCandidates: 4)
 
   @discardableResult
   private func tune(
@@ -144,7 +144,7 @@ private final class Events {
 
   @Test func oneCandidateIsTheStandardSchedule() throws {
     let temporary = try TemporaryJournal()
-    let effort = TuneEffort(budget: .milliseconds(300), samplingCap: .milliseconds(5), maximumCandidates: 1)
+    let effort = TuneEffort(budget: .milliseconds(500), samplingCap: .milliseconds(60), maximumCandidates: 1)
     let events = try tune(try temporary.session(), effort: effort)
     for (target, measurement) in events.settled {
       let standard = try ScheduleSpace.standard(for: target.problem, threads: 1, machine: Self.host)
