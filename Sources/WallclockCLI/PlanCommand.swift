@@ -9,6 +9,11 @@ struct WorkloadOptions: ParsableArguments {
   @Option(name: [.customLong("prompt"), .customLong("tokens")], help: "Tokens per sequence.") var tokens = 128
 
   var workload: Workload { Workload(phase: phase, batch: batch, tokens: tokens) }
+
+  func validate() throws {
+    guard (1...65536).contains(batch) else { throw ValidationError("--batch \(batch): expected 1 to 65536") }
+    guard (1...65536).contains(tokens) else { throw ValidationError("--prompt \(tokens): expected 1 to 65536") }
+  }
 }
 
 extension Workload.Phase: ExpressibleByArgument {}

@@ -6,6 +6,7 @@ import WallclockCore
 package final class GemmWorkspace {
   fileprivate var activations = AlignedBuffer<UInt8>(count: 0)
   fileprivate var scales = AlignedBuffer<Float>(count: 0)
+  fileprivate var offsets = AlignedBuffer<Float>(count: 0)
   fileprivate var sums = AlignedBuffer<Int32>(count: 0)
   fileprivate var perWorker = AlignedBuffer<UInt8>(count: 0)
 
@@ -13,7 +14,10 @@ package final class GemmWorkspace {
 
   fileprivate func reserve(activations a: Int, scales s: Int, sums t: Int, perWorker w: Int) {
     if activations.count < a { activations = AlignedBuffer(count: a) }
-    if scales.count < s { scales = AlignedBuffer(count: s) }
+    if scales.count < s {
+      scales = AlignedBuffer(count: s)
+      offsets = AlignedBuffer(count: s)
+    }
     if sums.count < t { sums = AlignedBuffer(count: t) }
     if perWorker.count < w { perWorker = AlignedBuffer(count: w) }
   }
@@ -111,6 +115,9 @@ public final class GemmOperator: Sendable {
       unsafe rows.q = q
       unsafe rows.ldq = ldq
       unsafe rows.scale = workspace.scales.unsafePointer
+      // Weights with a scale per channel take centred activations: their sums over K are known.
+      let centred = weights.sums.count > 0
+      unsafe rows.offset = centred ? workspace.offsets.unsafePointer : nil
       unsafe rows.sums = groups > 0 ? workspace.sums.unsafePointer : nil
       unsafe rows.ld_sums = groups
       unsafe rows.group = group
@@ -118,6 +125,7 @@ public final class GemmOperator: Sendable {
       unsafe args.a = UnsafeRawPointer(q)
       unsafe args.lda = ldq
       unsafe args.a_scale = UnsafePointer(workspace.scales.unsafePointer)
+      unsafe args.a_offset = centred ? UnsafePointer(workspace.offsets.unsafePointer) : nil
       unsafe args.a_sum = groups > 0 ? UnsafePointer(workspace.sums.unsafePointer) : nil
       unsafe args.lda_sum = groups
     } else if needsCopy {
@@ -170,6 +178,7 @@ public final class GemmOperator: Sendable {
           unsafe block.b_sum = UnsafePointer(weights.sums.unsafePointer + n0)
         }
         unsafe block.a_scale = base.a_scale.map { unsafe $0 + m0 }
+        unsafe block.a_offset = base.a_offset.map { unsafe $0 + m0 }
         unsafe block.scratch = scratchBytes > 0 ? workers + worker * workerBytes : nil
         unsafe block.acc = accBytes > 0 ? workers + worker * workerBytes + scratchBytes : nil
         for kBlock in 0..<kBlocks {

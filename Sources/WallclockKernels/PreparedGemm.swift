@@ -145,6 +145,7 @@ package final class OracleActivations {
   private let kernel: KernelDescriptor
   private let values: AlignedBuffer<UInt8>
   private let scales: AlignedBuffer<Float>
+  private let offsets: AlignedBuffer<Float>
   private let sums: AlignedBuffer<Int32>
   private let stride: Int
   private let groups: Int
@@ -161,6 +162,7 @@ package final class OracleActivations {
     let elementBytes = Int(type.bitsPerValue) / 8
     values = AlignedBuffer(count: m * stride * elementBytes)
     scales = AlignedBuffer(count: m)
+    offsets = AlignedBuffer(count: kernel.b == .s8 ? m : 0)
     sums = AlignedBuffer(count: m * groups)
     if type == .f32 {
       let out = unsafe UnsafeMutableRawPointer(values.unsafePointer).assumingMemoryBound(to: Float.self)
@@ -175,6 +177,7 @@ package final class OracleActivations {
     unsafe args.q = UnsafeMutableRawPointer(values.unsafePointer)
     unsafe args.ldq = stride
     unsafe args.scale = scales.unsafePointer
+    unsafe args.offset = offsets.count > 0 ? offsets.unsafePointer : nil
     unsafe args.sums = groups > 0 ? sums.unsafePointer : nil
     unsafe args.ld_sums = groups
     unsafe args.group = group
@@ -192,6 +195,7 @@ package final class OracleActivations {
     unsafe args.a = UnsafeRawPointer(values.unsafePointer)
     unsafe args.lda = stride
     unsafe args.a_scale = UnsafePointer(scales.unsafePointer)
+    unsafe args.a_offset = offsets.count > 0 ? UnsafePointer(offsets.unsafePointer) : nil
     unsafe args.a_sum = groups > 0 ? UnsafePointer(sums.unsafePointer) : nil
     unsafe args.lda_sum = groups
     return unsafe args

@@ -19,6 +19,7 @@ import WallclockTestSupport
   private let scratch = GuardedMemory(capacity: 1 << 19)
   private let bias = GuardedMemory(capacity: 1 << 12)
   private let aScale = GuardedMemory(capacity: 1 << 12)
+  private let aOffset = GuardedMemory(capacity: 1 << 12)
   private let aSum = GuardedMemory(capacity: 1 << 14)
   private let bScale = GuardedMemory(capacity: 1 << 12)
   private let bSum = GuardedMemory(capacity: 1 << 12)
@@ -70,6 +71,13 @@ import WallclockTestSupport
       let scales = unsafe aScale.place(m, of: Float.self)
       for i in 0..<m { unsafe scales[i] = oracle.activationScales[i] }
       unsafe args.a_scale = UnsafePointer(scales)
+      if !oracle.activationOffsets.isEmpty {
+        let offsets = unsafe aOffset.place(m, of: Float.self)
+        for i in 0..<m { unsafe offsets[i] = oracle.activationOffsets[i] }
+        unsafe args.a_offset = UnsafePointer(offsets)
+      } else {
+        unsafe args.a_offset = nil
+      }
       if let group = kernel.b?.groupSize {
         let groups = k / group
         let sums = unsafe aSum.place(m * groups, of: Int32.self)

@@ -17,6 +17,7 @@ import WallclockTestSupport
   private let bias = GuardedMemory(capacity: 1 << 13)
   private let q = GuardedMemory(capacity: 1 << 16)
   private let scales = GuardedMemory(capacity: 1 << 12)
+  private let offsets = GuardedMemory(capacity: 1 << 12)
   private let sums = GuardedMemory(capacity: 1 << 13)
   private let starts = GuardedMemory(capacity: 1 << 12)
   private let tables = (0..<3).map { _ in GuardedMemory(capacity: 1 << 16) }
@@ -113,7 +114,7 @@ import WallclockTestSupport
   }
 
   /// Quantises; what goes wrong, or nil. `padding` columns follow each row of q.
-  func quantizeMismatch(_ rows: [[Float]], group: Int, padding: Int) -> String? {
+  func quantizeMismatch(_ rows: [[Float]], group: Int, padding: Int, centred: Bool = false) -> String? {
     calls += 1
     let type = kernel.c!
     let bytes = Int(type.bitsPerValue) / 8
@@ -125,12 +126,14 @@ import WallclockTestSupport
     unsafe args.q = out
     unsafe args.ldq = ldq
     unsafe args.scale = scale
+    let offset = unsafe offsets.place(rows.count, of: Float.self)
+    unsafe args.offset = centred ? offset : nil
     unsafe args.group = group
     unsafe args.sums = group > 0 ? sum : nil
     unsafe args.ld_sums = groups
     let status = unsafe kernel.row.pointee.rowwise!(&args)
     guard status == WC_OK else { return "status \(status.rawValue)" }
-    guard q.isIntact && scales.isIntact && sums.isIntact else { return "wrote outside its output" }
+    guard q.isIntact && scales.isIntact && offsets.isIntact && sums.isIntact else { return "wrote outside its output" }
     for (i, row) in rows.enumerated() {
       if type == .bf16 {
         for c in 0..<ldq {
@@ -140,7 +143,10 @@ import WallclockTestSupport
         }
         continue
       }
-      let (codes, expectedScale) = RowwiseOracle.quantize(row)
+      let (codes, expectedScale, expectedOffset) = RowwiseOracle.quantize(row, centred: centred)
+      if centred, unsafe offset[i] != expectedOffset {
+        return "offset[\(i)] is \(unsafe offset[i]), the oracle says \(expectedOffset)"
+      }
       let foundScale = unsafe scale[i]
       if foundScale.bitPattern != expectedScale.bitPattern, !(foundScale.isNaN && expectedScale.isNaN) {
         return "scale[\(i)] is \(foundScale), the oracle says \(expectedScale)"
@@ -163,6 +169,9 @@ import WallclockTestSupport
     }
     return nil
   }
+
+  /// Asks for codes that are not centred.
+  func askPlain() { unsafe args.offset = nil }
 
   /// The library's reference for the call that was begun.
   func reference(rows: Int) -> [Double] {
@@ -223,13 +232,16 @@ import WallclockTestSupport
       }
       for (gap, padding, group) in [(0, 0, 0), (1, 3, 32), (3, 17, 5), (2, 64, 128)] {
         caller.begin(rows, columns: columns, gap: gap)
-        let wrong = caller.quantizeMismatch(rows, group: kernel.c == .bf16 ? 0 : group, padding: padding)
+        let wrong = caller.quantizeMismatch(
+          rows, group: kernel.c == .bf16 ? 0 : group, padding: padding,
+          centred: kernel.c != .bf16 && (columns + padding) % 2 == 1)
         try #require(wrong == nil, "\(kernel.name), \(columns) columns: \(wrong!)")
       }
       if kernel.c == .s8 {
+        caller.askPlain()
         let found = caller.reference(rows: rows.count)
         for (i, row) in rows.enumerated() {
-          let (codes, scale) = RowwiseOracle.quantize(row)
+          let (codes, scale, _) = RowwiseOracle.quantize(row)
           for c in 0..<columns {
             let value = found[i * columns + c]
             let expected = scale.isNaN ? .nan : Double(codes[c]) * Double(scale)

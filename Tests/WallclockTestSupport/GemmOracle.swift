@@ -32,6 +32,8 @@ package struct GemmOracle {
   package private(set) var activations: [Double] = []
   /// Per row, for integer A.
   package private(set) var activationScales: [Float] = []
+  /// Per row, for integer A and s8 weights of some patterns: what centred codes leave out; else empty.
+  package private(set) var activationOffsets: [Float] = []
   /// columns×k: f32 and bf16 values, 8-bit codes, 4-bit codes less 8.
   package private(set) var weights: [Double] = []
   /// Per column for s8, per column and group for q4 (exact in f16).
@@ -63,6 +65,7 @@ package struct GemmOracle {
     if isInteger {
       activations = (0..<rows * k).map { _ in Self.activationCode(pattern, &random) }
       activationScales = (0..<rows).map { _ in 0.001 + abs(random.signed()) * 0.02 }
+      if b == .s8, pattern != .greatest { activationOffsets = (0..<rows).map { _ in random.signed() } }
     } else {
       activations = (0..<rows * k).map { Self.activation($0 % max(k, 1), a, pattern, &random) }
     }
@@ -142,6 +145,7 @@ package struct GemmOracle {
   /// Makes a row what a quantiser makes of one that holds a NaN: scale NaN, codes zero.
   package mutating func poisonRow(_ row: Int) {
     activationScales[row] = .nan
+    if !activationOffsets.isEmpty { activationOffsets[row] = 0 }
     for p in 0..<k { activations[row * k + p] = 0 }
     sum(rows: row..<row + 1)
   }
@@ -187,6 +191,13 @@ package struct GemmOracle {
           product *= factor
           magnitude *= abs(factor)
           integerSums[i * columns + j] = scaled
+          if !activationOffsets.isEmpty {
+            var size = 0.0
+            for p in 0..<k { size += abs(weights[j * k + p]) }
+            let offset = Double(activationOffsets[i]) * Double(weightScales[j])
+            product += offset * Double(columnSum(j))
+            magnitude += abs(offset) * size
+          }
         }
         products[i * columns + j] = product
         magnitudes[i * columns + j] = magnitude
@@ -215,7 +226,11 @@ package struct GemmOracle {
   package func exactSum(_ i: Int, _ j: Int, _ epilogue: Epilogue) -> Float {
     let bias = epilogue.contains(.bias) ? bias[j] : 0
     let sum = integerSums[i * columns + j]
-    if b == .s8 { return bias.addingProduct(sum * activationScales[i], weightScales[j]) }
+    if b == .s8 {
+      var scaled = sum * activationScales[i]
+      if !activationOffsets.isEmpty { scaled.addProduct(activationOffsets[i], Float(columnSum(j))) }
+      return bias.addingProduct(scaled, weightScales[j])
+    }
     return bias.addingProduct(sum, activationScales[i])
   }
 

@@ -104,11 +104,14 @@ extension KernelCases {
     let aScales = (0..<m).map { _ in 0.001 + abs(random.signed()) * 0.02 }
     var arrays: [CaseArray] = [.input("a_scale", aScales, columns: m)]
     var weights: [Double] = []
+    var offsets = [Float](repeating: 0, count: m)
     if b == .s8 {
       let sign: Int8 = random.integer(0...1) == 0 ? 127 : -127
       let codes = (0..<n * k).map { _ in shape.extreme ? sign : Int8(random.integer(-127...127)) }
       let scales = (0..<n).map { _ in 0.001 + abs(random.signed()) * 0.01 }
       weights = codes.indices.map { Double(codes[$0]) * Double(scales[$0 / max(k, 1)]) }
+      offsets = (0..<m).map { _ in random.signed() }
+      arrays.append(.input("a_offset", offsets, columns: m))
       arrays += [
         .input("weights", codes, rows: n, columns: k), .input("weight_scales", scales, rows: n, columns: 1),
       ]
@@ -124,11 +127,12 @@ extension KernelCases {
       var sum = 0.0
       var magnitude = 0.0
       for p in 0..<k {
-        let product = Double(a[i * k + p]) * weights[j * k + p]
-        sum += product
-        magnitude += abs(product)
+        let product = Double(a[i * k + p]) * Double(aScales[i]) * weights[j * k + p]
+        let offset = Double(offsets[i]) * weights[j * k + p]
+        sum += product + offset
+        magnitude += abs(product) + abs(offset)
       }
-      return (sum * Double(aScales[i]), magnitude * Double(aScales[i]))
+      return (sum, magnitude)
     }
     let padded = k.roundedUp(to: 8)
     func storage<T: CaseElement>(_ zero: T, _ store: (Int8) -> T) -> CaseArray {

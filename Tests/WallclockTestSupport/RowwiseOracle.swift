@@ -38,13 +38,15 @@ package enum RowwiseOracle {
     return normalize && norm != 0 ? mean.map { $0 / norm } : mean
   }
 
-  /// The codes of a row as s8 values, and its scale, to the bit, as the ABI states the formula.
-  package static func quantize(_ x: [Float]) -> (codes: [Int], scale: Float) {
-    guard x.allSatisfy(\.isFinite) else { return (Array(repeating: 0, count: x.count), .nan) }
-    let scale = (x.map(\.magnitude).max() ?? 0) / 127
-    guard scale >= .leastNormalMagnitude else { return (Array(repeating: 0, count: x.count), 0) }
+  /// The codes of a row as s8 values, its scale and (when centred) its offset, to the bit, as the
+  /// ABI states the formula.
+  package static func quantize(_ x: [Float], centred: Bool = false) -> (codes: [Int], scale: Float, offset: Float) {
+    guard x.allSatisfy(\.isFinite) else { return (Array(repeating: 0, count: x.count), .nan, 0) }
+    let centre = centred && !x.isEmpty ? 0.5 * x.max()! + 0.5 * x.min()! : 0
+    let scale = (x.map { ($0 - centre).magnitude }.max() ?? 0) / 127
+    guard scale >= .leastNormalMagnitude else { return (Array(repeating: 0, count: x.count), 0, centre) }
     let reciprocal = 1 / scale
-    return (x.map { Int(($0 * reciprocal).rounded(.toNearestOrEven)) }, scale)
+    return (x.map { Int((($0 - centre) * reciprocal).rounded(.toNearestOrEven)) }, scale, centre)
   }
 
   /// bf16 bits of x: ties to even, NaN quieted.

@@ -252,6 +252,7 @@ class call {
     g.n = n;
     const unsigned char *rows = pointer<const unsigned char>("a", &g.lda);
     g.a_scale = pointer<const float>("a_scale");
+    g.a_offset = pointer<const float>("a_offset");
     const int32_t *group_sums = pointer<const int32_t>("a_sum", &g.lda_sum);
     g.b_panel_bytes = panel_bytes;
     g.b_scale = kernel_.b == WC_TYPE_s8 ? scale_values : nullptr;

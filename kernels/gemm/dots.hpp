@@ -54,11 +54,14 @@ struct f32bf16_dot : float_sums {
 struct s8_sums {
   using sum = simd::s32;
   using lane = int32_t;
-  static WC_INLINE bool ready(const wc_gemm_args &g) { return g.a_scale && g.b_scale; }
+  static WC_INLINE bool ready(const wc_gemm_args &g) {
+    return g.a_scale && g.b_scale && (!g.a_offset || g.b_sum);
+  }
   template <class C>
   static WC_INLINE simd::f32 finish(sum x, const wc_gemm_args &g, size_t row, const C &c, int column) {
-    const simd::f32 t = simd::mul(simd::to_f32(x), simd::broadcast(g.a_scale[row]));
+    simd::f32 t = simd::mul(simd::to_f32(x), simd::broadcast(g.a_scale[row]));
     const size_t j = column * simd::lanes;
+    if (g.a_offset) t = simd::fma(simd::broadcast(g.a_offset[row]), simd::to_f32(simd::load(c.sum + j)), t);
     return simd::fma(t, simd::load(c.scale + j), simd::load(c.bias + j));
   }
 };

@@ -86,7 +86,7 @@ struct bf16bf16 : float_sums {
 
 struct s8s8 {
   using sum = int32_t;
-  static bool ready(const wc_gemm_args &g) { return g.a_scale && g.b_scale; }
+  static bool ready(const wc_gemm_args &g) { return g.a_scale && g.b_scale && (!g.a_offset || g.b_sum); }
   static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
     const int8_t *a = static_cast<const int8_t *>(g.a) + row * g.lda;
     const int8_t *b = reinterpret_cast<const int8_t *>(panel);
@@ -95,7 +95,8 @@ struct s8s8 {
     }
   }
   static float value(sum s, const wc_gemm_args &g, size_t i, size_t j) {
-    const float t = static_cast<float>(s) * g.a_scale[i];
+    float t = static_cast<float>(s) * g.a_scale[i];
+    if (g.a_offset) t = __builtin_fmaf(g.a_offset[i], static_cast<float>(g.b_sum[j]), t);
     return __builtin_fmaf(t, g.b_scale[j], bias_of(g, j));
   }
 };

@@ -40,17 +40,23 @@ extern "C" wc_status wc_gemm_reference(
   const size_t group = wc::group_of(kernel->b);
   if ((group && k % group) || (integer && !args->a_scale)) return WC_INVALID_ARGUMENT;
 
-  double sum = 0, absolute = 0;
+  double sum = 0, absolute = 0, weights = 0, sizes = 0;
   for (size_t p = 0; p < k; ++p) {
     // Each product is exact in f64, and so is each sum of an integer row's group.
     const double w = w_value(kernel->b, codes, scales, k, column, p);
     const double product = a_value(kernel->a, args->a, row * args->lda + p) * w;
     sum += product;
     absolute += std::fabs(product);
+    weights += w;
+    sizes += std::fabs(w);
   }
   if (integer) {
     sum *= args->a_scale[row];
     absolute *= std::fabs(args->a_scale[row]);
+    if (args->a_offset) {
+      sum += args->a_offset[row] * weights;
+      absolute += std::fabs(args->a_offset[row]) * sizes;
+    }
   }
   if (args->epilogue & WC_EPILOGUE_bias) {
     sum += args->bias[column];

@@ -117,7 +117,8 @@ enum {
 // k = 0 with FIRST|LAST writes what the epilogue makes of zero.
 //
 // Epilogue arithmetic, the same on every ISA (fma = fused, one rounding):
-//   s8 weights:  t = (float)acc_s32 · a_scale[m];  t = fma(t, b_scale[n], bias[n])
+//   s8 weights:  t = (float)acc_s32 · a_scale[m];  with a_offset t = fma(a_offset[m], (float)b_sum[n], t);
+//                t = fma(t, b_scale[n], bias[n])
 //   q4 weights, a8:  per group in ascending order g: f = fma((float)(Σ_s32 − 8·a_sum[m][g]),
 //                scale[n][g], f);  t = fma(f, a_scale[m], bias[n])
 //   float weights:   t = acc + bias[n]
@@ -127,12 +128,13 @@ typedef struct wc_gemm_args {
   const void *a;  // m×k, row-major, the row's A type; rows are padded with zeros to a multiple of kr
   size_t lda;
   const float *a_scale;   // m; A types s8, u8, s16
+  const float *a_offset;  // m, or null: row m of A stands for a_scale[m]·q + a_offset[m]; B type s8, needs b_sum
   const int32_t *a_sum;   // m × (k/g): Σ of A's s8 values over each group of this K block; B type q4
   size_t lda_sum;
   const void *b;          // packed; points at (first panel of the block, first k of the K block)
   size_t b_panel_bytes;   // from one nr-wide panel to the next
   const float *b_scale;   // n; B type s8
-  const int32_t *b_sum;   // n: Σ over the whole K of the s8 weights; A type u8
+  const int32_t *b_sum;   // n: Σ over the whole K of the s8 weights; A type u8, or with a_offset
   const float *bias;      // n, or null
   const float *residual;  // m×n, or null; may equal c
   size_t ldr;
@@ -199,6 +201,9 @@ typedef struct wc_rowwise_args {
   void *q;
   size_t ldq;
   float *scale;
+  // offset, when not null, asks for centred codes: offset[row] = ½·max + ½·min of the row in f32, and
+  // q is made of x − offset[row]. The range of a row that is not symmetric is then used whole.
+  float *offset;
   int32_t *sums;
   size_t ld_sums;
   size_t group;

@@ -1,11 +1,12 @@
 // What the quantising kernels share: the one formula they all follow, so that they agree bit for bit,
 // and the walk over rows.
 //
-//   s = max|x| / 127, in f32; s below the least normal float counts as 0
-//   q = rne(x · (1/s)), the reciprocal rounded to f32 once a row; s = 0 ⇒ q = 0
+//   c = 0, or, when offsets are asked for, ½·max x + ½·min x, in f32
+//   s = max|x − c| / 127, in f32; s below the least normal float counts as 0
+//   q = rne((x − c) · (1/s)), the reciprocal rounded to f32 once a row; s = 0 ⇒ q = 0
 //
-// |x|·(1/s) ≤ 127·(1 + 3·2⁻²⁴), so that no clamp is needed. A row with a NaN or an infinity gets scale
-// NaN and q = 0.
+// |x − c|·(1/s) ≤ 127·(1 + 3·2⁻²⁴), so that no clamp is needed. A row with a NaN or an infinity gets
+// scale NaN, offset 0 and q = 0.
 //
 // Include inside the target region of the ISA; nothing is included here.
 
@@ -29,8 +30,18 @@ WC_INLINE quantize_scale quantize_scale_of(uint32_t greatest_bits) {
   return {scale, 1.0f / scale, true};
 }
 
-// Rows of Kernel::element: Kernel::greatest finds the greatest |x| bits of a row, Kernel::write its
-// codes, Kernel::group_sum the sum of `count` codes as s8 values, Kernel::zero is the code of 0.
+struct extent {
+  float least, greatest;
+};
+
+WC_INLINE uint32_t bits_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+// Rows of Kernel::element: Kernel::greatest finds the greatest |x| bits of a row, Kernel::range its
+// least and greatest value, Kernel::write its codes, Kernel::group_sum the sum of `count` codes as s8 values, Kernel::zero is the code of 0.
 template <class Kernel>
 WC_INLINE wc_status quantize_rows(const wc_rowwise_args &g) {
   using element = typename Kernel::element;
@@ -38,11 +49,21 @@ WC_INLINE wc_status quantize_rows(const wc_rowwise_args &g) {
   for (size_t r = 0; r < g.rows; ++r) {
     const float *x = g.x + r * g.ldx;
     element *q = static_cast<element *>(g.q) + r * g.ldq;
-    const quantize_scale s = quantize_scale_of(Kernel::greatest(x, g.columns));
+    quantize_scale s = quantize_scale_of(Kernel::greatest(x, g.columns));
+    float centre = 0.0f;
+    if (g.offset) {
+      if (s.finite && g.columns) {
+        const extent e = Kernel::range(x, g.columns);
+        centre = 0.5f * e.greatest + 0.5f * e.least;
+        const float above = e.greatest - centre, below = centre - e.least;
+        s = quantize_scale_of(bits_of(above > below ? above : below));
+      }
+      g.offset[r] = centre;
+    }
     g.scale[r] = s.scale;
     size_t written = 0;
     if (s.finite) {
-      Kernel::write(x, g.columns, s.reciprocal, q);
+      Kernel::write(x, g.columns, centre, s.reciprocal, q);
       written = g.columns;
     }
     for (size_t c = written; c < g.ldq; ++c) q[c] = Kernel::zero;

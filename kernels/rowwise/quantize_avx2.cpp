@@ -12,14 +12,41 @@ WC_TARGET_BEGIN(avx2)
 
 namespace {
 
-WC_INLINE __m256i codes(const float *x, __m256 reciprocal) {
-  return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), reciprocal));
+// What a row's codes are made with.
+struct mapping {
+  __m256 centre, reciprocal;
+};
+
+WC_INLINE __m256i codes(const float *x, mapping m) {
+  return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(x), m.centre), m.reciprocal));
+}
+
+WC_INLINE extent range_of(const float *x, size_t columns) {
+  using lanes = wc::lanes_avx2;
+  const float first = x[0];
+  __m256 low0 = lanes::set(first), low1 = low0, high0 = low0, high1 = low0;
+  size_t c = 0;
+  for (; c + 16 <= columns; c += 16) {
+    const __m256 a = lanes::load(x + c), b = lanes::load(x + c + 8);
+    low0 = _mm256_min_ps(low0, a);
+    high0 = _mm256_max_ps(high0, a);
+    low1 = _mm256_min_ps(low1, b);
+    high1 = _mm256_max_ps(high1, b);
+  }
+  for (; c < columns; c += 8) {
+    const size_t left = columns - c;
+    const __m256 v = left < 8 ? lanes::keep_first(lanes::load_first(x + c, left), left, first) : lanes::load(x + c);
+    low0 = _mm256_min_ps(low0, v);
+    high0 = _mm256_max_ps(high0, v);
+  }
+  const __m256 low = _mm256_xor_ps(_mm256_min_ps(low0, low1), lanes::set(-0.0f));
+  return {-lanes::greatest(low), lanes::greatest(_mm256_max_ps(high0, high1))};
 }
 
 // 32 codes as s8, in order: the packs work within 128-bit halves, the permutation undoes that.
-WC_INLINE __m256i codes_s8(const float *x, __m256 reciprocal) {
-  const __m256i low = _mm256_packs_epi32(codes(x, reciprocal), codes(x + 8, reciprocal));
-  const __m256i high = _mm256_packs_epi32(codes(x + 16, reciprocal), codes(x + 24, reciprocal));
+WC_INLINE __m256i codes_s8(const float *x, mapping m) {
+  const __m256i low = _mm256_packs_epi32(codes(x, m), codes(x + 8, m));
+  const __m256i high = _mm256_packs_epi32(codes(x + 16, m), codes(x + 24, m));
   const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
   return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
 }
@@ -61,20 +88,21 @@ struct quantize_bytes {
   static constexpr Element zero = static_cast<Element>(offset);
 
   static WC_INLINE uint32_t greatest(const float *x, size_t columns) { return greatest_bits(x, columns); }
+  static WC_INLINE extent range(const float *x, size_t columns) { return range_of(x, columns); }
 
-  static WC_INLINE void write(const float *x, size_t columns, float reciprocal, Element *q) {
-    const __m256 r = _mm256_set1_ps(reciprocal);
+  static WC_INLINE void write(const float *x, size_t columns, float centre, float reciprocal, Element *q) {
+    const mapping m{_mm256_set1_ps(centre), _mm256_set1_ps(reciprocal)};
     const __m256i flip = _mm256_set1_epi8(static_cast<char>(offset));
     size_t c = 0;
     for (; c + 32 <= columns; c += 32) {
       _mm256_storeu_si256(
-          reinterpret_cast<__m256i *>(q + c), _mm256_xor_si256(codes_s8(x + c, r), flip));
+          reinterpret_cast<__m256i *>(q + c), _mm256_xor_si256(codes_s8(x + c, m), flip));
     }
     if (c < columns) {
       float last[32] = {};
       Element out[32];
       memcpy(last, x + c, (columns - c) * sizeof(float));
-      _mm256_storeu_si256(reinterpret_cast<__m256i *>(out), _mm256_xor_si256(codes_s8(last, r), flip));
+      _mm256_storeu_si256(reinterpret_cast<__m256i *>(out), _mm256_xor_si256(codes_s8(last, m), flip));
       memcpy(q + c, out, columns - c);
     }
   }
@@ -100,23 +128,24 @@ struct quantize_s16 {
   static constexpr int16_t zero = 0;
 
   static WC_INLINE uint32_t greatest(const float *x, size_t columns) { return greatest_bits(x, columns); }
+  static WC_INLINE extent range(const float *x, size_t columns) { return range_of(x, columns); }
 
-  static WC_INLINE __m256i codes_s16(const float *x, __m256 reciprocal) {
-    const __m256i v = _mm256_packs_epi32(codes(x, reciprocal), codes(x + 8, reciprocal));
+  static WC_INLINE __m256i codes_s16(const float *x, mapping m) {
+    const __m256i v = _mm256_packs_epi32(codes(x, m), codes(x + 8, m));
     return _mm256_permute4x64_epi64(v, 0xd8);
   }
 
-  static WC_INLINE void write(const float *x, size_t columns, float reciprocal, int16_t *q) {
-    const __m256 r = _mm256_set1_ps(reciprocal);
+  static WC_INLINE void write(const float *x, size_t columns, float centre, float reciprocal, int16_t *q) {
+    const mapping m{_mm256_set1_ps(centre), _mm256_set1_ps(reciprocal)};
     size_t c = 0;
     for (; c + 16 <= columns; c += 16) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i *>(q + c), codes_s16(x + c, r));
+      _mm256_storeu_si256(reinterpret_cast<__m256i *>(q + c), codes_s16(x + c, m));
     }
     if (c < columns) {
       float last[16] = {};
       int16_t out[16];
       memcpy(last, x + c, (columns - c) * sizeof(float));
-      _mm256_storeu_si256(reinterpret_cast<__m256i *>(out), codes_s16(last, r));
+      _mm256_storeu_si256(reinterpret_cast<__m256i *>(out), codes_s16(last, m));
       memcpy(q + c, out, (columns - c) * sizeof(int16_t));
     }
   }

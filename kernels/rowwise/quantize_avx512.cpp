@@ -15,9 +15,25 @@ namespace {
 
 WC_INLINE __mmask16 mask_of(size_t left) { return wc::first_mask_avx512(left < 16 ? left : 16); }
 
-// Up to 16 codes from x, zeros beyond the mask.
-WC_INLINE __m512i codes(const float *x, __mmask16 mask, __m512 reciprocal) {
-  return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x), reciprocal));
+// What a row's codes are made with.
+struct mapping {
+  __m512 centre, reciprocal;
+};
+
+// Up to 16 codes from x; those beyond the mask mean nothing.
+WC_INLINE __m512i codes(const float *x, __mmask16 mask, mapping m) {
+  return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x), m.centre), m.reciprocal));
+}
+
+WC_INLINE extent range_of(const float *x, size_t columns) {
+  __m512 low = _mm512_set1_ps(x[0]), high = low;
+  for (size_t c = 0; c < columns; c += 16) {
+    const __mmask16 mask = mask_of(columns - c);
+    const __m512 v = _mm512_maskz_loadu_ps(mask, x + c);
+    low = _mm512_mask_min_ps(low, mask, low, v);
+    high = _mm512_mask_max_ps(high, mask, high, v);
+  }
+  return {_mm512_reduce_min_ps(low), _mm512_reduce_max_ps(high)};
 }
 
 WC_INLINE uint32_t greatest_bits(const float *x, size_t columns) {
@@ -45,18 +61,19 @@ struct quantize_bytes {
   static constexpr Element zero = static_cast<Element>(offset);
 
   static WC_INLINE uint32_t greatest(const float *x, size_t columns) { return greatest_bits(x, columns); }
+  static WC_INLINE extent range(const float *x, size_t columns) { return range_of(x, columns); }
 
-  static WC_INLINE void write(const float *x, size_t columns, float reciprocal, Element *q) {
-    const __m512 r = _mm512_set1_ps(reciprocal);
+  static WC_INLINE void write(const float *x, size_t columns, float centre, float reciprocal, Element *q) {
+    const mapping m{_mm512_set1_ps(centre), _mm512_set1_ps(reciprocal)};
     const __m128i flip = _mm_set1_epi8(static_cast<char>(offset));
     size_t c = 0;
     for (; c + 16 <= columns; c += 16) {
-      const __m128i v = _mm512_cvtepi32_epi8(codes(x + c, 0xffff, r));
+      const __m128i v = _mm512_cvtepi32_epi8(codes(x + c, 0xffff, m));
       _mm_storeu_si128(reinterpret_cast<__m128i *>(q + c), _mm_xor_si128(v, flip));
     }
     if (c < columns) {
       const __mmask16 mask = mask_of(columns - c);
-      const __m128i v = _mm512_cvtepi32_epi8(codes(x + c, mask, r));
+      const __m128i v = _mm512_cvtepi32_epi8(codes(x + c, mask, m));
       _mm_mask_storeu_epi8(q + c, mask, _mm_xor_si128(v, flip));
     }
   }
@@ -81,12 +98,13 @@ struct quantize_s16 {
   static constexpr int16_t zero = 0;
 
   static WC_INLINE uint32_t greatest(const float *x, size_t columns) { return greatest_bits(x, columns); }
+  static WC_INLINE extent range(const float *x, size_t columns) { return range_of(x, columns); }
 
-  static WC_INLINE void write(const float *x, size_t columns, float reciprocal, int16_t *q) {
-    const __m512 r = _mm512_set1_ps(reciprocal);
+  static WC_INLINE void write(const float *x, size_t columns, float centre, float reciprocal, int16_t *q) {
+    const mapping m{_mm512_set1_ps(centre), _mm512_set1_ps(reciprocal)};
     for (size_t c = 0; c < columns; c += 16) {
       const __mmask16 mask = mask_of(columns - c);
-      _mm256_mask_storeu_epi16(q + c, mask, _mm512_cvtepi32_epi16(codes(x + c, mask, r)));
+      _mm256_mask_storeu_epi16(q + c, mask, _mm512_cvtepi32_epi16(codes(x + c, mask, m)));
     }
   }
 

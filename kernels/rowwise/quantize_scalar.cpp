@@ -25,9 +25,19 @@ struct quantize_kernel {
     return greatest;
   }
 
-  static void write(const float *x, size_t columns, float reciprocal, Element *q) {
+  static extent range(const float *x, size_t columns) {
+    extent e{x[0], x[0]};
+    for (size_t c = 1; c < columns; ++c) {
+      e.least = x[c] < e.least ? x[c] : e.least;
+      e.greatest = x[c] > e.greatest ? x[c] : e.greatest;
+    }
+    return e;
+  }
+
+  static void write(const float *x, size_t columns, float centre, float reciprocal, Element *q) {
     for (size_t c = 0; c < columns; ++c) {
-      const int32_t code = static_cast<int32_t>(wc::round_even_scalar(x[c] * reciprocal));
+      const float distance = x[c] - centre;
+      const int32_t code = static_cast<int32_t>(wc::round_even_scalar(distance * reciprocal));
       q[c] = static_cast<Element>(code + offset);
     }
   }

@@ -39,11 +39,22 @@ void quantize(const wc_rowwise_args &g, size_t r, double *y) {
     bits &= 0x7fffffffu;
     greatest = bits > greatest ? bits : greatest;
   }
-  const quantize_scale s = quantize_scale_of(greatest);
+  quantize_scale s = quantize_scale_of(greatest);
+  float centre = 0;
+  if (g.offset && s.finite && g.columns) {
+    float least = x[0], most = x[0];
+    for (size_t c = 1; c < g.columns; ++c) {
+      least = fminf(least, x[c]);
+      most = fmaxf(most, x[c]);
+    }
+    centre = 0.5f * most + 0.5f * least;
+    s = quantize_scale_of(bits_of(fmaxf(most - centre, centre - least)));
+  }
   for (size_t c = 0; c < g.columns; ++c) {
     if (g.scale) {
-      const float product = x[c] * s.reciprocal;
-      y[c] = s.finite ? nearbyint(static_cast<double>(product)) * static_cast<double>(s.scale) : NAN;
+      const float distance = x[c] - centre, product = distance * s.reciprocal;
+      const double code = nearbyint(static_cast<double>(product));
+      y[c] = s.finite ? code * static_cast<double>(s.scale) + static_cast<double>(centre) : NAN;
     } else {
       const uint32_t bits = static_cast<uint32_t>(bf16_of(x[c])) << 16;
       float value;
