@@ -75,14 +75,18 @@ let package = Package(
       also: ["WallclockMachine", "WallclockThreads", "CWallclockKernels"]),
     tests(of: "WallclockThreads"),
     tests(of: "WallclockCounters"),
-    tests(of: "WallclockMeasure"),
+    tests(
+      of: "WallclockMeasure",
+      also: ["WallclockCore", "WallclockKernels", "WallclockMachine", "WallclockThreads"]),
     tests(of: "WallclockProfiles"),
-    tests(of: "WallclockTuner"),
+    tests(
+      of: "WallclockTuner",
+      also: ["WallclockCore", "WallclockKernels", "WallclockMachine", "WallclockProfiles"]),
     tests(of: "WallclockFormats", resources: [.copy("Fixtures")]),
     tests(of: "WallclockModels"),
     tests(of: "WallclockPlanner"),
     tests(
-      of: "WallclockRuntime", also: ["WallclockThreads", "WallclockModels"],
+      of: "WallclockRuntime", also: ["WallclockFormats", "WallclockModels", "WallclockThreads"],
       resources: [.copy("Fixtures")]),
   ],
   cxxLanguageStandard: .cxx20

@@ -15,6 +15,8 @@ public struct Comparison: Sendable, Codable {
   public var significant: Bool
   /// Pairs that count.
   public var samples: Int
+  /// Whether B may take A's place: it is faster beyond doubt and noise.
+  public var favoursB: Bool { significant && ratio > 1 }
   public var a: SampleSummary
   public var b: SampleSummary
 

@@ -24,14 +24,24 @@ package func nanosecondsNow() -> UInt64 {
   return UInt64(t.tv_sec) * 1_000_000_000 + UInt64(t.tv_nsec)
 }
 
-/// What tells that a sample was disturbed: the kernel took a CPU from one of the process's threads,
-/// or the hypervisor took it from the machine.
-struct Disturbance: Equatable {
-  var involuntarySwitches: Int
-  static func now() -> Disturbance {
-    var usage = rusage()
-    unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    return Disturbance(involuntarySwitches: usage.ru_nivcsw)
+/// What sampling reads: the time, and what tells that a sample was disturbed.
+package struct SampleClock {
+  /// Monotonic.
+  package let nanoseconds: () -> UInt64
+  /// How often the kernel has taken a CPU from a thread of this process.
+  package let preemptions: () -> Int
+
+  package init(nanoseconds: @escaping () -> UInt64, preemptions: @escaping () -> Int) {
+    self.nanoseconds = nanoseconds
+    self.preemptions = preemptions
+  }
+
+  package static var system: SampleClock {
+    SampleClock(nanoseconds: nanosecondsNow) {
+      var usage = rusage()
+      unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+      return usage.ru_nivcsw
+    }
   }
 }
 
@@ -44,19 +54,18 @@ package struct TimedSide {
   package init(_ run: @escaping (Int) -> Void) { self.run = run }
 
   /// Warms up and sets how many runs make one sample.
-  package mutating func calibrate(minimum: Duration) -> Double {
+  fileprivate mutating func calibrate(minimum: Duration, _ clock: SampleClock) {
     var elapsed: Double = 0
     run(next())
     let target = Double(minimum / .nanoseconds(1))
     repeat {
-      let start = nanosecondsNow()
+      let start = clock.nanoseconds()
       for _ in 0..<repetitions { run(next()) }
-      elapsed = Double(nanosecondsNow() - start)
+      elapsed = Double(clock.nanoseconds() - start)
       if elapsed >= target { break }
       let wanted = Double(repetitions) * target / max(elapsed, 100) * 1.2
       repetitions = max(repetitions + 1, min(Int(wanted), repetitions * 64))
     } while true
-    return elapsed / Double(repetitions)
   }
 
   private mutating func next() -> Int {
@@ -65,12 +74,12 @@ package struct TimedSide {
   }
 
   /// One sample: nanoseconds per run, and whether something disturbed it.
-  package mutating func sample() -> (nanoseconds: Double, disturbed: Bool) {
-    let before = Disturbance.now()
-    let start = nanosecondsNow()
+  fileprivate mutating func sample(_ clock: SampleClock) -> (nanoseconds: Double, disturbed: Bool) {
+    let before = clock.preemptions()
+    let start = clock.nanoseconds()
     for _ in 0..<repetitions { run(next()) }
-    let elapsed = nanosecondsNow() - start
-    return (Double(elapsed) / Double(repetitions), Disturbance.now() != before)
+    let elapsed = clock.nanoseconds() - start
+    return (Double(elapsed) / Double(repetitions), clock.preemptions() != before)
   }
 }
 
@@ -82,12 +91,13 @@ package enum Sampler {
   /// - Returns: a summary per side, and the paired undisturbed samples, round by round.
   /// - Throws: `MeasureError.tooManyDropped` when over half of the rounds were disturbed and too few are left.
   package static func sample(
-    _ sides: inout [TimedSide], options: SamplingOptions, isCancelled: () -> Bool = { false }
+    _ sides: inout [TimedSide], options: SamplingOptions, clock: SampleClock = .system,
+    isCancelled: () -> Bool = { false }
   ) throws(MeasureError) -> (summaries: [SampleSummary], rounds: [[Double]]) {
-    for i in sides.indices { _ = sides[i].calibrate(minimum: options.minimumSampleDuration) }
+    for i in sides.indices { sides[i].calibrate(minimum: options.minimumSampleDuration, clock) }
     var rounds: [[Double]] = []
     var disturbed: [[Double]] = []
-    let start = nanosecondsNow()
+    let start = clock.nanoseconds()
     let cap = UInt64(max(0, options.timeCap / .nanoseconds(1)))
     var stop = SampleSummary.Stop.sampleCap
     var nextCheck = options.minimumSamples
@@ -96,7 +106,7 @@ package enum Sampler {
       var round: [Double] = []
       var dirty = false
       for i in sides.indices {
-        let (nanoseconds, wasDisturbed) = sides[i].sample()
+        let (nanoseconds, wasDisturbed) = sides[i].sample(clock)
         round.append(nanoseconds)
         dirty = dirty || wasDisturbed
       }
@@ -108,7 +118,7 @@ package enum Sampler {
           break
         }
       }
-      if nanosecondsNow() - start > cap, rounds.count + disturbed.count >= 3 {
+      if clock.nanoseconds() - start > cap, rounds.count + disturbed.count >= 3 {
         stop = .timeCap
         break
       }
@@ -127,8 +137,9 @@ package enum Sampler {
         }
       }
       rounds = all
+      disturbed = []
     }
-    let dropped = rounds.count == 0 ? 0 : disturbed.count
+    let dropped = disturbed.count
     let summaries = sides.indices.map { side in
       let sorted = rounds.map { $0[side] }.sorted()
       return SampleSummary(

@@ -24,7 +24,7 @@ public final class Tuner {
     case settled(TuneTarget, Measurement, candidates: Int, done: Int, total: Int)
     /// A candidate that gave a wrong result or refused to run.
     case rejected(TuneTarget, Schedule, reason: String)
-    /// No kernel of this build computes it on this host.
+    /// No kernel of this build computes it on this host, or the host was too noisy to time it.
     case skipped(TuneTarget, reason: String)
   }
 
@@ -54,6 +54,14 @@ public final class Tuner {
   ///
   /// - Throws: `TuneError.interrupted` when cancelled; what was measured until then is kept.
   public func run(_ targets: [TuneTarget]) throws {
+    do {
+      try settleAll(targets)
+    } catch let error as MeasureError where error.code == .interrupted {
+      throw TuneError(.interrupted, "interrupted; run the same command again to go on")
+    }
+  }
+
+  private func settleAll(_ targets: [TuneTarget]) throws {
     guard !targets.isEmpty else { throw TuneError(.nothingToTune, "no Problem was asked for") }
     let start = nanosecondsNow()
     var open: [TuneTarget] = []
@@ -77,17 +85,16 @@ public final class Tuner {
       let owed = Double(effort.samplingCap / .nanoseconds(1)) * 1.3 * Double(open.count - index)
       let share = max(0, left - owed) / Double(open.count - index)
       do {
-        let (measurement, candidates) = try settlePatiently(target, searchNanoseconds: share)
+        let (measurement, candidates) = try patiently { try settle(target, searchNanoseconds: share) }
         report(
           .settled(
             target, measurement, candidates: candidates, done: targets.count - open.count + index + 1,
             total: targets.count))
-      } catch let error as KernelError where error.code == .unsupported {
+      } catch let error as KernelError {
         report(.skipped(target, reason: error.message))
-      } catch let error as MeasureError where error.code == .tooManyDropped {
+      } catch let error as MeasureError where error.code != .interrupted {
+        // A noisy moment costs this target, not the tune; the next run of it tries again.
         report(.skipped(target, reason: error.message))
-      } catch let error as MeasureError where error.code == .interrupted {
-        throw TuneError(.interrupted, "interrupted; run the same command again to go on")
       }
     }
     try session.finish()
@@ -104,17 +111,17 @@ public final class Tuner {
   }
 
   private func measureCeilings(threadCounts: [Int]) throws {
-    guard try session.ceilings().isEmpty else { return }
-    var all: [Ceiling] = []
-    for threads in threadCounts {
+    let known = Set(try session.ceilings().map(\.threads))
+    for threads in threadCounts where !known.contains(threads) {
+      var all: [Ceiling] = []
       let pool = try pool(threads)
       for name in probes.names {
         if isCancelled() { throw TuneError(.interrupted, "interrupted while measuring ceilings") }
         if let ceiling = probes.measure(name, on: pool) { all.append(ceiling) }
       }
+      try session.record(all)
+      report(.ceilings(all))
     }
-    try session.record(all)
-    report(.ceilings(all))
   }
 
   /// What identical sides differ by on this host: the largest of some A/A comparisons.
@@ -128,8 +135,10 @@ public final class Tuner {
     options.timeCap = .milliseconds(60)
     var worst = 0.0
     for _ in 0..<8 {
-      let comparison = try InterleavedComparison.run(
-        a, on: pool, b, on: pool, noiseFloor: 0, options: options, isCancelled: isCancelled)
+      let comparison = try patiently {
+        try InterleavedComparison.run(
+          a, on: pool, b, on: pool, noiseFloor: 0, options: options, isCancelled: isCancelled)
+      }
       worst = max(worst, abs(comparison.ratio - 1))
     }
     noiseFloor = max(0.003, worst)
@@ -143,18 +152,16 @@ public final class Tuner {
 
   // MARK: - One target
 
-  /// A neighbour's burst passes: a target whose samples were disturbed gets two more chances.
-  private func settlePatiently(
-    _ target: TuneTarget, searchNanoseconds: Double
-  ) throws -> (measurement: Measurement, candidates: Int) {
+  /// A neighbour's burst passes: what was disturbed gets two more chances.
+  private func patiently<Value>(_ body: () throws -> Value) throws -> Value {
     for _ in 0..<2 {
       do {
-        return try settle(target, searchNanoseconds: searchNanoseconds)
+        return try body()
       } catch let error as MeasureError where error.code == .tooManyDropped {
         usleep(300_000)
       }
     }
-    return try settle(target, searchNanoseconds: searchNanoseconds)
+    return try body()
   }
 
   private func settle(
@@ -187,7 +194,7 @@ public final class Tuner {
         let comparison = try InterleavedComparison.run(
           first.prepared, on: pool, finalist.prepared, on: pool, noiseFloor: noiseFloor,
           options: options, isCancelled: isCancelled)
-        if comparison.significant, comparison.ratio > 1 { winner = finalist }
+        if comparison.favoursB { winner = finalist }
       }
     }
     let measurement = try measure(winner.prepared, check: winner.check, on: pool)
@@ -238,7 +245,10 @@ public final class Tuner {
     let known = (winners[target.family] ?? []).sorted {
       abs($0.work - target.work) < abs($1.work - target.work)
     }
-    for (_, schedule) in known.prefix(2) where !result.contains(schedule) { result.append(schedule) }
+    for (_, schedule) in known.prefix(2)
+    where result.count < effort.maximumCandidates && !result.contains(schedule) {
+      result.append(schedule)
+    }
     // One point per kernel before any second point of the same one.
     var perKernel: [String: Int] = [:]
     let ordered = grid.dropFirst().map { schedule -> (turn: Int, distance: Int, schedule: Schedule) in

@@ -5,7 +5,7 @@ import WallclockKernels
 import WallclockTestSupport
 
 /// Calls one attention kernel through the C ABI on operands that end at pages which may not be touched.
-private final class AttentionCaller {
+@safe private final class AttentionCaller {
   let kernel: KernelDescriptor
   private(set) var calls = 0
   private(set) var shapes: Set<[Int]> = []

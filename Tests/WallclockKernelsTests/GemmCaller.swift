@@ -6,7 +6,7 @@ import WallclockTestSupport
 
 /// Calls one GEMM kernel through the C ABI on operands that end at pages which may not be touched,
 /// with NaN between rows, and compares all of C with the oracle.
-final class GemmCaller {
+@safe final class GemmCaller {
   let kernel: KernelDescriptor
   private(set) var calls = 0
   private(set) var shapes: Set<[Int]> = []

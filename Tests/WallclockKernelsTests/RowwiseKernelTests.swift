@@ -6,7 +6,7 @@ import WallclockTestSupport
 
 /// Calls one row-wise kernel through the C ABI on operands that end at pages which may not be
 /// touched, with NaN between rows.
-private final class RowwiseCaller {
+@safe private final class RowwiseCaller {
   let kernel: KernelDescriptor
   var calls = 0
   var args = unsafe wc_rowwise_args()
@@ -59,8 +59,8 @@ private final class RowwiseCaller {
   }
 
   func setTables(_ values: [[Float]], ids: [[Int32]]) {
-    var pointers: [UnsafePointer<Float>] = []
-    var numbers: [UnsafePointer<Int32>] = []
+    var pointers: [UnsafePointer<Float>] = unsafe []
+    var numbers: [UnsafePointer<Int32>] = unsafe []
     for t in values.indices {
       unsafe pointers.append(UnsafePointer(lay([values[t]], gap: 0, in: tables[t])))
       let p = unsafe self.ids[t].place(ids[t].count, of: Int32.self)
@@ -213,7 +213,7 @@ private final class RowwiseCaller {
       rows.append((0..<columns).map { Float(random.integer(-127...127)) * ($0 % 2 == 0 ? 1 : -1) })
       rows.append(Array(repeating: 0, count: columns))
       rows.append(Array(repeating: -0.0, count: columns))
-      for scale in [1e-44, 1e-38, 3e-37, 1e30, Float.greatestFiniteMagnitude] as [Float] {
+      for scale in [7 * Float.leastNonzeroMagnitude, 1e-38, 3e-37, 1e30, .greatestFiniteMagnitude] {
         rows.append((0..<columns).map { _ in random.signed() * scale })
       }
       for special in [Float.nan, -.nan, .infinity, -.infinity, .greatestFiniteMagnitude, .leastNonzeroMagnitude] {

@@ -84,9 +84,9 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
       // The standard one and a few others of each grid.
       for index in Set([0, grid.count - 1, random.integer(0...grid.count - 1)]) {
         let schedule = grid[index]
-        try #require(
-          throws: Never.self, "\(schedule) on \(problem)",
-          performing: { try construct(schedule, problem, Set(machine.isa)) })
+        do { try construct(schedule, problem, Set(machine.isa)) } catch {
+          Issue.record("\(schedule) on \(problem): \(error)")
+        }
       }
     }
     print("schedule space: 1000 problems, \(schedules) schedules")

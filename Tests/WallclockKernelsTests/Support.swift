@@ -10,6 +10,7 @@ let hostISAs = Set(Machine.host.fingerprint.isa)
 
 /// Says that `kernel` is not run, and why, and ends the test case as cancelled.
 func requireRunnable(_ kernel: KernelDescriptor) throws {
+  FaultReport.running(kernel.name)
   guard !kernel.runs(on: hostISAs) else { return }
   let reason = "\(kernel.name): not run: this CPU lacks \(kernel.isa.rawValue)"
   print(reason)

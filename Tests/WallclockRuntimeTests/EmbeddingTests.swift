@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import WallclockCore
+import WallclockFormats
 import WallclockKernels
 import WallclockMachine
 import WallclockModels
@@ -19,8 +20,11 @@ private struct ReferenceEmbeddings: Decodable {
     let fixture = try JSONDecoder().decode(ReferenceEmbeddings.self, from: Data(contentsOf: url))
     let vectors = try fixture.embeddings.map { text -> [Float] in
       let data = try #require(Data(base64Encoded: text))
-      return stride(from: 0, to: data.count, by: 4).map { i in
-        Float(bitPattern: (0..<4).reduce(UInt32(0)) { $0 | UInt32(data[i + $1]) << (8 * UInt32($1)) })
+      let bytes = [UInt8](data)
+      return stride(from: 0, to: bytes.count, by: 4).map { (i: Int) -> Float in
+        var bits: UInt32 = 0
+        for byte in bytes[i..<i + 4].reversed() { bits = bits << 8 | UInt32(byte) }
+        return Float(bitPattern: bits)
       }
     }
     return (fixture.sentences, fixture.tokenCounts, vectors)

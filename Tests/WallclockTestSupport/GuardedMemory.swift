@@ -59,3 +59,25 @@
     return true
   }
 }
+
+/// Names the kernel when it touches a page that it may not: without this the run ends with a signal
+/// and no word of what ran.
+package enum FaultReport {
+  private static let key: pthread_key_t = {
+    var key = pthread_key_t()
+    unsafe pthread_key_create(&key, nil)
+    for number in [SIGSEGV, SIGBUS, SIGILL] {
+      signal(number) { number in
+        if let name = unsafe pthread_getspecific(FaultReport.key) {
+          _ = unsafe write(2, name, strlen(name.assumingMemoryBound(to: CChar.self)))
+        }
+        signal(number, SIG_DFL)
+        raise(number)
+      }
+    }
+    return key
+  }()
+
+  /// Says what runs on this thread from now on. The name is kept for the life of the process.
+  package static func running(_ name: String) { unsafe _ = pthread_setspecific(key, strdup("\nfault while running \(name)\n")) }
+}

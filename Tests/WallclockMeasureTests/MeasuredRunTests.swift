@@ -1,0 +1,77 @@
+import Testing
+import WallclockCore
+import WallclockKernels
+import WallclockMachine
+import WallclockMeasure
+import WallclockThreads
+
+/// What stands beside a number, on this host. How fast it is is nobody's business here.
+@Suite(.serialized) struct MeasuredRunTests {
+  static let host = Machine.host.fingerprint
+
+  /// Other tests run meanwhile and preempt this one: a refusal to make a number of that is right, and
+  /// asked again.
+  private func patiently<Value>(_ body: () throws -> Value) throws -> Value {
+    for _ in 0..<9 {
+      do { return try body() } catch let error as MeasureError where error.code == .tooManyDropped {}
+    }
+    return try body()
+  }
+
+  @Test func ceilingsOfEveryName() throws {
+    let probes = CeilingProbes(machine: Self.host)
+    #expect(probes.names.contains("f32") && probes.names.contains("int8") && probes.names.contains("read.dram"))
+    let pool = try ThreadPool(cpus: [Self.host.cpuset[0]])
+    let known = Set(CeilingProbe.all.map(\.name))
+    for name in probes.names {
+      let ceiling = try #require(probes.measure(name, on: pool, samples: 3), "\(name)")
+      #expect(ceiling.name == name && ceiling.threads == 1)
+      #expect(ceiling.value > 0 && ceiling.value.isFinite)
+      #expect(ceiling.spread >= 0 && ceiling.spread.isFinite)
+      #expect(ceiling.unit == (name.hasPrefix("read.") ? "GB/s" : "GOP/s"))
+      #expect(known.contains(ceiling.probe), "\(ceiling.probe) is no probe of this build")
+    }
+    #expect(probes.measure("no such ceiling", on: pool) == nil)
+  }
+
+  @Test func aMeasurementCarriesItsEvidence() throws {
+    let probes = CeilingProbes(machine: Self.host)
+    let pool = try ThreadPool(cpus: [Self.host.cpuset[0]])
+    var options = SamplingOptions()
+    options.timeCap = .milliseconds(60)
+    for (problem, names) in [
+      (Problem.gemm(.w8a8, m: 8, n: 64, k: 64, epilogue: .bias), ["int8", "read.dram"]),
+      (.gemm(.w4a8g32, m: 8, n: 64, k: 64, state: .cold), ["int4", "read.dram"]),
+      (.rowwise(.residual, rows: 16, channels: 64), ["read.dram"]),
+    ] {
+      let schedule = try ScheduleSpace.standard(for: problem, threads: 1, machine: Self.host)
+      let prepared = try problem.prepare(schedule, machine: Self.host)
+      let check = try prepared.check(on: pool)
+      let measurement = try patiently {
+        try MeasuredRun.measure(prepared, check: check, on: pool, options: options, probes: probes)
+      }
+      #expect(measurement.problem == problem && measurement.schedule == schedule)
+      #expect(measurement.check.passed && measurement.check.elementsChecked > 0)
+      #expect(measurement.samples.count >= 3)
+      #expect(measurement.ceilings.map(\.name) == names)
+      #expect(measurement.counters.state == .hardware || !measurement.counters.reason.isEmpty)
+      #expect((0...1).contains(measurement.conditions.steal))
+      #expect(measurement.itemsPerSecond > 0 && measurement.bytesPerSecond > 0)
+    }
+  }
+
+  @Test func twoPreparedProblemsAreComparedInTurn() throws {
+    let pool = try ThreadPool(cpus: [Self.host.cpuset[0]])
+    let problem = Problem.gemm(.f32, m: 8, n: 32, k: 32)
+    let schedule = try ScheduleSpace.standard(for: problem, threads: 1, machine: Self.host)
+    let a = try problem.prepare(schedule, machine: Self.host)
+    var options = SamplingOptions()
+    options.timeCap = .milliseconds(60)
+    let b = try a.rescheduled(schedule)
+    let comparison = try patiently {
+      try InterleavedComparison.run(a, on: pool, b, on: pool, noiseFloor: 0.5, options: options)
+    }
+    #expect(comparison.samples == comparison.a.count && comparison.samples == comparison.b.count)
+    #expect(comparison.interval.contains(comparison.ratio))
+  }
+}

@@ -1,0 +1,160 @@
+import Foundation
+import Testing
+import WallclockCore
+import WallclockKernels
+import WallclockMachine
+import WallclockProfiles
+import WallclockTuner
+
+// Foundation has a Measurement too.
+import struct WallclockCore.Measurement
+
+/// A journal in a folder of its own.
+private final class TemporaryJournal {
+  let folder: URL
+  let journal: Journal
+
+  init() throws {
+    folder = FileManager.default.temporaryDirectory.appending(component: "wallclock-tuner-\(UUID().uuidString)")
+    journal = try Journal.open(at: folder.appending(component: "journal.sqlite"))
+  }
+
+  deinit { try? FileManager.default.removeItem(at: folder) }
+
+  func session() throws -> TuneSession {
+    try journal.beginTune(
+      on: Machine.host.fingerprint, command: "tune", wallclockVersion: "test",
+      conditions: Conditions(transparentHugePages: nil, governor: nil, loadAverage: 0, steal: 0))
+  }
+}
+
+/// What a tune told of itself.
+private final class Events {
+  var settled: [TuneTarget: Measurement] = [:]
+  var already: [TuneTarget] = []
+  var skipped: [TuneTarget] = []
+  var ceilings: [Ceiling] = []
+  var noiseFloors: [Double] = []
+  var order: [Int] = []
+
+  func add(_ event: Tuner.Event) {
+    switch event {
+    case .settled(let target, let measurement, _, let done, _):
+      settled[target] = measurement
+      order.append(done)
+    case .alreadySettled(let target): already.append(target)
+    case .skipped(let target, _): skipped.append(target)
+    case .ceilings(let found): ceilings += found
+    case .noiseFloor(let floor): noiseFloors.append(floor)
+    case .rejected(let target, let schedule, let reason):
+      Issue.record("\(schedule) was rejected for \(target.problem): \(reason)")
+    }
+  }
+}
+
+@Suite(.serialized) struct TunerTests {
+  static let host = Machine.host.fingerprint
+  static let targets = [
+    TuneTarget(.gemm(.f32, m: 8, n: 64, k: 64, epilogue: .bias), threads: 1),
+    TuneTarget(.gemm(.w8a8, m: 8, n: 64, k: 64), threads: 1),
+    TuneTarget(.rowwise(.layerNorm, rows: 32, channels: 64), threads: 1),
+  ]
+  static let effort = TuneEffort(
+    budget: .milliseconds(900), samplingCap: .milliseconds(60), maximumCandidates: 4)
+
+  @discardableResult
+  private func tune(
+    _ session: TuneSession, _ targets: [TuneTarget] = targets, effort: TuneEffort = effort,
+    cancelWhen isCancelled: @escaping (Events) -> Bool = { _ in false }
+  ) throws -> Events {
+    let events = Events()
+    let tuner = Tuner(
+      machine: Self.host, session: session, effort: effort, isCancelled: { isCancelled(events) },
+      report: events.add)
+    do { try tuner.run(targets) } catch let error as TuneError where error.code == .interrupted {}
+    return events
+  }
+
+  @Test func aTuneSettlesEveryTargetAndASecondMeasuresNothing() throws {
+    let temporary = try TemporaryJournal()
+    let session = try temporary.session()
+    let first = try tune(session)
+    #expect(Set(first.settled.keys) == Set(Self.targets))
+    #expect(first.order == [1, 2, 3])
+    #expect(first.already.isEmpty && first.skipped.isEmpty)
+    #expect(first.noiseFloors.count == 1 && first.noiseFloors[0] >= 0.003)
+    #expect(first.ceilings.contains { $0.name == "f32" })
+    for (target, measurement) in first.settled {
+      #expect(measurement.problem == target.problem && measurement.check.passed)
+      #expect(try session.winner(of: target.problem, threads: 1) == measurement)
+    }
+
+    let again = try temporary.session()
+    #expect(again.isResumed)
+    let second = try tune(again)
+    #expect(second.already == Self.targets)
+    #expect(second.settled.isEmpty && second.ceilings.isEmpty && second.noiseFloors.isEmpty)
+    for (target, measurement) in first.settled {
+      #expect(try again.winner(of: target.problem, threads: 1) == measurement)
+      #expect(try again.measurements(of: target.problem, threads: 1).count == 1, "measured twice")
+    }
+  }
+
+  @Test func aCancelledTuneKeepsWhatItMeasured() throws {
+    let temporary = try TemporaryJournal()
+    let session = try temporary.session()
+    let first = try tune(session) { !$0.settled.isEmpty }
+    #expect(Array(first.settled.keys) == [Self.targets[0]])
+
+    let second = try tune(try temporary.session())
+    #expect(second.already == [Self.targets[0]])
+    #expect(Set(second.settled.keys) == Set(Self.targets.dropFirst()))
+    #expect(second.order == [2, 3])
+    #expect(second.ceilings.isEmpty, "the ceilings were measured before")
+    let kept = try session.winner(of: Self.targets[0].problem, threads: 1)
+    #expect(kept == first.settled[Self.targets[0]])
+  }
+
+  @Test func cancellingAnywhereIsATuneError() throws {
+    // After the ceilings the noise floor is measured: sampling is what notices.
+    let temporary = try TemporaryJournal()
+    for cancel in [{ _ in true }, { !$0.ceilings.isEmpty }] as [(Events) -> Bool] {
+      let events = Events()
+      let tuner = Tuner(
+        machine: Self.host, session: try temporary.session(), effort: Self.effort,
+        isCancelled: { cancel(events) }, report: events.add)
+      do {
+        try tuner.run(Self.targets)
+        Issue.record("a cancelled tune ended well")
+      } catch let error as TuneError {
+        #expect(error.code == .interrupted)
+      }
+      #expect(events.settled.isEmpty)
+    }
+  }
+
+  @Test func whatCannotRunIsSkipped() throws {
+    let temporary = try TemporaryJournal()
+    // 48 is no multiple of the group.
+    let odd = TuneTarget(.gemm(.w4a8g32, m: 2, n: 8, k: 48), threads: 1)
+    let events = try tune(try temporary.session(), [odd, Self.targets[0]])
+    #expect(events.skipped == [odd])
+    #expect(Array(events.settled.keys) == [Self.targets[0]])
+  }
+
+  @Test func oneCandidateIsTheStandardSchedule() throws {
+    let temporary = try TemporaryJournal()
+    let effort = TuneEffort(budget: .milliseconds(500), samplingCap: .milliseconds(60), maximumCandidates: 1)
+    let events = try tune(try temporary.session(), effort: effort)
+    for (target, measurement) in events.settled {
+      let standard = try ScheduleSpace.standard(for: target.problem, threads: 1, machine: Self.host)
+      #expect(measurement.schedule == standard)
+    }
+    #expect(events.settled.count == 3)
+  }
+
+  @Test func nothingToTuneIsAnError() throws {
+    let temporary = try TemporaryJournal()
+    #expect(throws: TuneError.self) { try tune(try temporary.session(), []) }
+  }
+}
