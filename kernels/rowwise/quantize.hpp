@@ -34,6 +34,12 @@ struct extent {
   float least, greatest;
 };
 
+// Not contracted to a fused multiply-add: that would round subnormal halves differently per ISA.
+WC_INLINE float centre_of(extent e) {
+#pragma clang fp contract(off)
+  return 0.5f * e.greatest + 0.5f * e.least;
+}
+
 WC_INLINE uint32_t bits_of(float x) {
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
@@ -54,7 +60,7 @@ WC_INLINE wc_status quantize_rows(const wc_rowwise_args &g) {
     if (g.offset) {
       if (s.finite && g.columns) {
         const extent e = Kernel::range(x, g.columns);
-        centre = 0.5f * e.greatest + 0.5f * e.least;
+        centre = centre_of(e);
         const float above = e.greatest - centre, below = centre - e.least;
         s = quantize_scale_of(bits_of(above > below ? above : below));
       }

@@ -47,7 +47,7 @@ void quantize(const wc_rowwise_args &g, size_t r, double *y) {
       least = fminf(least, x[c]);
       most = fmaxf(most, x[c]);
     }
-    centre = 0.5f * most + 0.5f * least;
+    centre = centre_of({least, most});
     s = quantize_scale_of(bits_of(fmaxf(most - centre, centre - least)));
   }
   for (size_t c = 0; c < g.columns; ++c) {
