@@ -114,11 +114,13 @@ public final class Verifier {
       let names = Set(group.flatMap { $0.settings.flatMap { MeasuredRun.ceilingNames(for: $0.problem) } })
       // Ids were checked above by the first pass of each, so a pass cannot fail here.
       for encoder in encoders { _ = try encoder.encode(batch) }
-      var sides = encoders.map { encoder in TimedSide { _ in _ = try? encoder.encode(batch) } }
       var options = SamplingOptions()
       options.timeCap = .milliseconds(Int64(seconds * 1000 / Double(max(1, Set(plans.map(\.threads)).count))))
       let before = ceilings(names, probes, pool)
-      let (summaries, _) = try Sampler.sample(&sides, options: options, isCancelled: isCancelled)
+      let summaries = try MeasuredRun.patiently {
+        var sides = encoders.map { encoder in TimedSide { _ in _ = try? encoder.encode(batch) } }
+        return try Sampler.sample(&sides, options: options, isCancelled: isCancelled).summaries
+      }
       let after = ceilings(names, probes, pool)
       let now = before.merging(after) { ($0 + $1) / 2 }
 

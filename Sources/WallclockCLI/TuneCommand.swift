@@ -17,7 +17,7 @@ struct TuneCommand: AsyncParsableCommand {
 
   @Flag(name: .long, help: "16, 128 and 512 tokens at batch 1 and 16; f32, bf16, w8a8, w4a8-g32; under three minutes on two cores.")
   var quick = false
-  @Option(name: .long, help: "Time for the whole tune, e.g. 90s, 30m, 2h. Default: 30m, with --quick 130s.")
+  @Option(name: .long, help: "Time for the whole tune, e.g. 90s, 30m, 2h. Default: 30m, with --quick 100s of searching and sampling.")
   var budget: DurationArgument?
   @Option(name: .customLong("model"), help: "A model directory, config.json or built-in name; may be repeated.")
   var models: [String] = []

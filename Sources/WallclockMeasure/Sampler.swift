@@ -1,4 +1,5 @@
 import WallclockCore
+import WallclockMachine
 
 #if canImport(Glibc)
   import Glibc
@@ -28,20 +29,69 @@ package func nanosecondsNow() -> UInt64 {
 package struct SampleClock {
   /// Monotonic.
   package let nanoseconds: () -> UInt64
-  /// How often the kernel has taken a CPU from a thread of this process.
-  package let preemptions: () -> Int
+  /// Time that threads of this process wanted a CPU and had none, so far: they stood in a run queue,
+  /// or the hypervisor had taken the CPU.
+  package let lostNanoseconds: () -> UInt64
 
-  package init(nanoseconds: @escaping () -> UInt64, preemptions: @escaping () -> Int) {
+  package init(nanoseconds: @escaping () -> UInt64, lostNanoseconds: @escaping () -> UInt64) {
     self.nanoseconds = nanoseconds
-    self.preemptions = preemptions
+    self.lostNanoseconds = lostNanoseconds
   }
 
   package static var system: SampleClock {
-    SampleClock(nanoseconds: nanosecondsNow) {
-      var usage = rusage()
-      unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-      return usage.ru_nivcsw
+    let lost = LostTime()
+    return SampleClock(nanoseconds: nanosecondsNow) { lost.total() }
+  }
+}
+
+/// Lost time as Linux accounts for it. An involuntary context switch alone says little: a kernel
+/// thread may have needed the CPU for microseconds. So switches only prompt a look at how long the
+/// threads waited.
+private final class LostTime {
+  private var switches = -1
+  private var waited: UInt64 = 0
+  private var stolen: UInt64 = 0
+  private var nextStealCheck: UInt64 = 0
+
+  func total() -> UInt64 {
+    var usage = rusage()
+    unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    if usage.ru_nivcsw != switches {
+      // Without scheduler statistics every switch counts as a long wait.
+      waited = Self.runQueueWait() ?? waited + 1_000_000_000
+      switches = usage.ru_nivcsw
     }
+    // Steal is counted in ticks of 10 ms.
+    let now = nanosecondsNow()
+    if now >= nextStealCheck {
+      nextStealCheck = now + 10_000_000
+      stolen = (CPUTimes.current()?.stolen ?? 0) * 10_000_000
+    }
+    return waited + stolen
+  }
+
+  /// Nanoseconds that the process's threads have waited in run queues: the second field of each
+  /// thread's schedstat (proc(5)); nil where the kernel keeps none.
+  private static func runQueueWait() -> UInt64? {
+    guard let directory = unsafe opendir("/proc/self/task") else { return nil }
+    defer { unsafe closedir(directory) }
+    var total: UInt64 = 0
+    var found = false
+    while let entry = unsafe readdir(directory) {
+      let name = unsafe withUnsafePointer(to: entry.pointee.d_name) {
+        unsafe String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))
+      }
+      guard let thread = Int(name), let file = unsafe fopen("/proc/self/task/\(thread)/schedstat", "r") else { continue }
+      defer { unsafe fclose(file) }
+      var line = [CChar](repeating: 0, count: 128)
+      guard unsafe fgets(&line, Int32(line.count), file) != nil else { continue }
+      let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      let fields = text.split(separator: " ")
+      guard fields.count > 1, let wait = UInt64(fields[1]) else { continue }
+      total += wait
+      found = true
+    }
+    return found ? total : nil
   }
 }
 
@@ -73,13 +123,19 @@ package struct TimedSide {
     return iteration
   }
 
+  /// A sample that lost more than this part of its time was disturbed.
+  private static var tolerableLoss: Double { 0.005 }
+
   /// One sample: nanoseconds per run, and whether something disturbed it.
   fileprivate mutating func sample(_ clock: SampleClock) -> (nanoseconds: Double, disturbed: Bool) {
-    let before = clock.preemptions()
+    let before = clock.lostNanoseconds()
     let start = clock.nanoseconds()
     for _ in 0..<repetitions { run(next()) }
     let elapsed = clock.nanoseconds() - start
-    return (Double(elapsed) / Double(repetitions), clock.preemptions() != before)
+    let after = clock.lostNanoseconds()
+    // A thread that ended takes its wait with it.
+    let lost = after > before ? after - before : 0
+    return (Double(elapsed) / Double(repetitions), Double(lost) > Self.tolerableLoss * Double(elapsed))
   }
 }
 

@@ -49,7 +49,7 @@ public struct TuneEffort: Sendable {
 
   /// Under three minutes for a small encoder on two cores.
   public static let quick = TuneEffort(
-    budget: .seconds(130), samplingCap: .milliseconds(120), maximumCandidates: 10)
+    budget: .seconds(100), samplingCap: .milliseconds(120), maximumCandidates: 10)
 
   public static func full(budget: Duration) -> TuneEffort {
     TuneEffort(budget: budget, samplingCap: .milliseconds(500), maximumCandidates: 64)

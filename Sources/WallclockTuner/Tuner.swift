@@ -6,10 +6,6 @@ import WallclockMeasure
 import WallclockProfiles
 import WallclockThreads
 
-#if canImport(Glibc)
-  import Glibc
-#endif
-
 /// Finds, for each target, the fastest Schedule this host has, and writes it to the journal.
 ///
 /// Every candidate is checked against the oracle before it is timed. The standard Schedule is
@@ -85,7 +81,7 @@ public final class Tuner {
       let owed = Double(effort.samplingCap / .nanoseconds(1)) * 1.3 * Double(open.count - index)
       let share = max(0, left - owed) / Double(open.count - index)
       do {
-        let (measurement, candidates) = try patiently { try settle(target, searchNanoseconds: share) }
+        let (measurement, candidates) = try MeasuredRun.patiently { try settle(target, searchNanoseconds: share) }
         report(
           .settled(
             target, measurement, candidates: candidates, done: targets.count - open.count + index + 1,
@@ -135,7 +131,7 @@ public final class Tuner {
     options.timeCap = .milliseconds(60)
     var worst = 0.0
     for _ in 0..<8 {
-      let comparison = try patiently {
+      let comparison = try MeasuredRun.patiently {
         try InterleavedComparison.run(
           a, on: pool, b, on: pool, noiseFloor: 0, options: options, isCancelled: isCancelled)
       }
@@ -151,18 +147,6 @@ public final class Tuner {
   }
 
   // MARK: - One target
-
-  /// A neighbour's burst passes: what was disturbed gets two more chances.
-  private func patiently<Value>(_ body: () throws -> Value) throws -> Value {
-    for _ in 0..<2 {
-      do {
-        return try body()
-      } catch let error as MeasureError where error.code == .tooManyDropped {
-        usleep(300_000)
-      }
-    }
-    return try body()
-  }
 
   private func settle(
     _ target: TuneTarget, searchNanoseconds: Double
@@ -303,6 +287,10 @@ public final class Tuner {
     var options = SamplingOptions()
     options.timeCap = effort.samplingCap
     return try MeasuredRun.measure(
-      prepared, check: check, on: pool, options: options, probes: probes, isCancelled: isCancelled)
+      prepared, check: check, on: pool, options: options, probes: probes,
+      // Hot operands owe DRAM nothing, and its probe would push them out of the cache.
+      ceilings: MeasuredRun.ceilingNames(for: prepared.problem)
+        .filter { prepared.problem.state == .cold || !$0.hasPrefix("read.") },
+      isCancelled: isCancelled)
   }
 }

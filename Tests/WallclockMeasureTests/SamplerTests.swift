@@ -6,11 +6,11 @@ import WallclockTestSupport
 /// A clock that only the sides under test move.
 private final class FakeTime {
   var nanoseconds: UInt64 = 1_000
-  var preemptions = 0
+  var lostNanoseconds: UInt64 = 0
   var log: [String] = []
 
   var clock: SampleClock {
-    SampleClock(nanoseconds: { self.nanoseconds }, preemptions: { self.preemptions })
+    SampleClock(nanoseconds: { self.nanoseconds }, lostNanoseconds: { self.lostNanoseconds })
   }
 
   /// A side whose i-th run takes `duration(i)`.
@@ -74,7 +74,7 @@ private final class FakeTime {
       time.side("A") { _ in 100_000 },
       time.side("B") { i in
         guard i % 4 == 3 else { return 200_000 }
-        time.preemptions += 1
+        time.lostNanoseconds += 1_000_000
         return 2_000_000
       },
     ]
@@ -104,7 +104,7 @@ private final class FakeTime {
 
   @Test func alwaysDisturbedCountsWhenItAgrees() throws {
     let time = FakeTime()
-    var sides = [time.side { i in time.preemptions += 1; return 100_000 + UInt64(i % 7) * 100 }]
+    var sides = [time.side { i in time.lostNanoseconds += 1_000_000; return 100_000 + UInt64(i % 7) * 100 }]
     var options = SamplingOptions()
     options.timeCap = .milliseconds(5)
     let summary = try Sampler.sample(&sides, options: options, clock: time.clock).summaries[0]
@@ -115,7 +115,7 @@ private final class FakeTime {
 
   @Test func alwaysDisturbedIsAnErrorWhenItDisagrees() throws {
     let time = FakeTime()
-    var sides = [time.side { i in time.preemptions += 1; return i % 2 == 0 ? 100_000 : 900_000 }]
+    var sides = [time.side { i in time.lostNanoseconds += 1_000_000; return i % 2 == 0 ? 100_000 : 900_000 }]
     var options = SamplingOptions()
     options.timeCap = .milliseconds(20)
     do {
