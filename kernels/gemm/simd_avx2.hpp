@@ -44,9 +44,10 @@ struct simd {
   // 4-bit codes, and dot products of them with s8 in s16 (up to eight sums of a pair fit).
   static WC_INLINE s32 low_codes(s32 x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
   static WC_INLINE s32 high_codes(s32 x) { return low_codes(_mm256_srli_epi16(x, 4)); }
-  // One code of each 32-bit lane, from bit `at` up.
-  static WC_INLINE s32 low_code(s32 x, int at) {
-    return _mm256_and_si256(_mm256_srli_epi32(x, at), _mm256_set1_epi32(15));
+  // One code of each 32-bit lane, from bit `at` up, where it lies; the topmost, which would be a sign,
+  // comes down to bit 0.
+  static WC_INLINE s32 code_in_place(s32 x, int at) {
+    return at == 28 ? _mm256_srli_epi32(x, 28) : _mm256_and_si256(x, _mm256_set1_epi32(15 << at));
   }
   static WC_INLINE s32 dot_u8s8_s16(s32 u, s32 s) { return _mm256_maddubs_epi16(u, s); }
   static WC_INLINE s32 add_s16(s32 x, s32 y) { return _mm256_add_epi16(x, y); }
