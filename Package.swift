@@ -52,7 +52,8 @@ let package = Package(
     module("WallclockThreads", imports: ["WallclockCore", "WallclockMachine", "CWallclockLinux"]),
     module("WallclockCounters", imports: ["WallclockCore", "WallclockMachine", "CWallclockLinux"]),
     module("WallclockMeasure", imports: ["WallclockKernels", "WallclockThreads", "WallclockCounters"]),
-    module("WallclockProfiles", imports: ["WallclockCore", grdb]),
+    module(
+      "WallclockProfiles", imports: ["WallclockCore", grdb], resources: [.copy("../../profiles")]),
     module("WallclockTuner", imports: ["WallclockMeasure", "WallclockProfiles"]),
     module("WallclockFormats", imports: ["WallclockCore"]),
     module("WallclockModels", imports: ["WallclockCore", "WallclockFormats"]),
@@ -75,10 +76,10 @@ let package = Package(
     tests(of: "WallclockMeasure"),
     tests(of: "WallclockProfiles"),
     tests(of: "WallclockTuner"),
-    tests(of: "WallclockFormats"),
+    tests(of: "WallclockFormats", resources: [.copy("Fixtures")]),
     tests(of: "WallclockModels"),
     tests(of: "WallclockPlanner"),
-    tests(of: "WallclockRuntime"),
+    tests(of: "WallclockRuntime", resources: [.copy("Fixtures")]),
   ],
   cxxLanguageStandard: .cxx20
 )

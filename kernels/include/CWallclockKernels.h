@@ -183,17 +183,19 @@ typedef struct wc_rowwise_args {
   float *y;  // rows×columns; may equal x except in mean_pool
   size_t ldy;
 
-  // layer_norm: y = (x + residual − mean)/√(var + epsilon) · weight + bias;  residual may be null
+  // layer_norm: y = (x + residual − mean)/√(var + epsilon) · weight + bias;  residual may be null, or y
   // residual: y = x + residual
   const float *residual;
   size_t ldr;
   const float *weight, *bias;
   float epsilon;
 
-  // quantize: q rows×columns of the row's output type, columns padded with zeros to ldq;
-  // symmetric, s = max|x|/127, q = clamp(rne(x/s), −127, 127), s = 0 ⇒ q = 0.
+  // quantize: q rows×columns of the row's output type, columns padded with zeros (u8: 128) to ldq;
+  // symmetric, s = max|x|/127 in f32, 0 when that is subnormal; q = rne(x·(1/s)) with 1/s rounded to
+  // f32 once a row, s = 0 ⇒ q = 0. |q| ≤ 127 follows.
   // A row holding a NaN or an infinity gets scale NaN and zeros, so that every output that uses it
-  // is NaN. group > 0: also sums[row][column/group] = Σ q (the last group may be short).
+  // is NaN. group > 0: also sums[row][column/group] = Σ of the s8 values (the last group may be short).
+  // Output bf16: q = the nearest bf16, ties to even, NaN quieted; scale, sums, group unused.
   void *q;
   size_t ldq;
   float *scale;
@@ -201,13 +203,14 @@ typedef struct wc_rowwise_args {
   size_t ld_sums;
   size_t group;
 
-  // embedding: y[r] = table[0][ids[0][r]] + table[1][ids[1][r]] + …; ids are checked by the caller
+  // embedding: y[r] = table[0][ids[0][r]] + table[1][ids[1][r]] + …, rows of a table `columns` apart;
+  // 1 to 3 tables; ids are checked by the caller
   const float *tables[3];
   const int32_t *ids[3];
   size_t table_count;
 
   // mean_pool: rows = sequences; sequence s is x rows starts[s] ..< starts[s+1];
-  // y[s] = mean of them (zeros when empty), divided by its L2 norm when normalize != 0
+  // y[s] = mean of them (zeros when empty), divided by its L2 norm, unless that is 0, when normalize != 0
   const int64_t *starts;
   int32_t normalize;
 } wc_rowwise_args;
@@ -289,7 +292,8 @@ wc_status wc_gemm_reference(
 // All of o (tq×d, row-major, f64) for the arguments of an attention call.
 wc_status wc_attention_reference(const wc_attention_args *args, double *o);
 
-// All of y (or, for quantize, the dequantised q) as f64, rows×columns, row-major.
+// All of y (or, for quantize, the dequantised q: of bf16 when scale is null, else of the 8-bit values)
+// as f64, rows×columns, row-major.
 wc_status wc_rowwise_reference(wc_op op, const wc_rowwise_args *args, double *y);
 
 // ---------------------------------------------------------------------------------------------

@@ -1,0 +1,233 @@
+import ArgumentParser
+import Foundation
+import Wallclock
+
+struct BenchCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Times kernels, each checked against the oracle first.",
+    discussion: """
+      Examples:
+        wallclock bench --op gemm --types f32 w8a8 --m 1 16 128 --n 1536 --k 384 --threads 2
+        wallclock bench --shapes profiles/shapes/minilm.shapes --json
+        wallclock bench kernel gemm_f32f32_avx2 --op gemm --m 128 --n 1536 --k 384
+        wallclock bench compare KERNEL default --op gemm --m 128 --n 1536 --k 384
+      --json is Google Benchmark's format.
+      """,
+    subcommands: [BenchKernelCommand.self, BenchCompareCommand.self],
+    defaultSubcommand: BenchKernelCommand.self)
+}
+
+/// What every benchmark is told.
+struct BenchOptions: ParsableArguments {
+  @OptionGroup var selection: ProblemOptions
+  @Option(name: .long, help: "scalar, simd or threaded; default by --threads.") var backend: Backend?
+  @Option(name: .long, help: "Threads.") var threads = 1
+  @Option(name: .customLong("min-time"), help: "Seconds to sample each entry for at most.") var seconds = 0.5
+
+  func validate() throws {
+    guard threads >= 1, threads <= 4096 else { throw ValidationError("--threads \(threads): expected 1 or more") }
+    guard seconds > 0, seconds <= 600 else { throw ValidationError("--min-time \(seconds): expected 0 to 600 seconds") }
+    if backend == .numa { throw ValidationError("--backend numa: not available for single kernels; use threaded") }
+    if let backend, backend != .threaded, threads > 1 {
+      throw ValidationError("--backend \(backend.rawValue) runs on one thread; leave out --threads")
+    }
+  }
+
+  var sampling: SamplingOptions {
+    var options = SamplingOptions()
+    options.timeCap = .milliseconds(Int64(seconds * 1000))
+    return options
+  }
+
+  /// The machine as the backend may see it.
+  func machine() -> Fingerprint {
+    var machine = Machine.host.fingerprint
+    if backend == .scalar { machine.isa = [.scalar] }
+    return machine
+  }
+
+  /// The Schedule `name` stands for: `default`, `tuned`, a backend, or a kernel.
+  func schedule(_ name: String, for problem: Problem, machine: Fingerprint) throws -> Schedule {
+    switch name {
+    case "default":
+      return try ScheduleSpace.standard(for: problem, threads: threads, machine: machine)
+    case "tuned":
+      let profile = try ProfileStore().profile(of: Machine.host.fingerprint)
+      guard let found = profile.measurement(of: problem, threads: threads) else {
+        throw InputError(.unavailable, "the host's profile has no schedule for \(problem) at \(threads) threads; tune it first")
+      }
+      return found.schedule
+    case Backend.scalar.rawValue:
+      var scalar = machine
+      scalar.isa = [.scalar]
+      return try ScheduleSpace.standard(for: problem, threads: 1, machine: scalar)
+    case Backend.simd.rawValue:
+      return try ScheduleSpace.standard(for: problem, threads: 1, machine: machine)
+    case Backend.threaded.rawValue:
+      return try ScheduleSpace.standard(for: problem, threads: threads, machine: machine)
+    default:
+      let kernel = try KernelTable.named(name)
+      guard let schedule = try ScheduleSpace.grid(for: problem, threads: threads, machine: machine)
+        .first(where: { $0.kernel == kernel.name })
+      else { throw InputError(.unavailable, "\(kernel.name) does not compute \(problem) on this host") }
+      return schedule
+    }
+  }
+}
+
+extension Backend: ExpressibleByArgument {}
+
+struct BenchKernelCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "kernel", abstract: "Times every kernel that serves the problems and matches the filter.")
+
+  @Argument(help: "Part of a kernel's name; without it each problem runs by its standard schedule.")
+  var filter: String?
+  @Flag(name: .long, help: "Name every kernel of this build, and why those that cannot run here cannot.")
+  var list = false
+  @OptionGroup var bench: BenchOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    try await reportingFailures {
+      if list { return try listKernels() }
+      Interruption.install()
+      let machine = bench.machine()
+      let problems = try bench.selection.problems()
+      guard !problems.isEmpty else {
+        throw ValidationError("no problem named: give --op with its sizes, or --shapes FILE")
+      }
+      let pool = try ThreadPool.onePerCore(of: machine, threads: bench.threads)
+      defer { pool.shutdown() }
+      let probes = CeilingProbes(machine: machine)
+      let progress = Progress("bench")
+      var entries: [GoogleBenchmark.Entry] = []
+      for (index, problem) in problems.enumerated() {
+        progress.update(done: index, total: problems.count, detail: "\(problem)")
+        for schedule in try schedules(for: problem, machine: machine) {
+          if Interruption.isRequested { throw InputError(.unavailable, "interrupted") }
+          let prepared = try problem.prepare(schedule, machine: machine)
+          let check = try prepared.check(on: pool)
+          let measurement = try MeasuredRun.measure(
+            prepared, check: check, on: pool, options: bench.sampling, probes: probes)
+          entries.append(GoogleBenchmark.Entry(measurement))
+        }
+      }
+      progress.clear()
+      try output.print(
+        GoogleBenchmark(context: .init(machine: machine), benchmarks: entries),
+        text: GoogleBenchmark.table(entries))
+    }
+  }
+
+  private func schedules(for problem: Problem, machine: Fingerprint) throws -> [Schedule] {
+    guard let filter else {
+      return [try ScheduleSpace.standard(for: problem, threads: bench.threads, machine: machine)]
+    }
+    var seen: Set<String> = []
+    let matching = try ScheduleSpace.grid(for: problem, threads: bench.threads, machine: machine)
+      .filter { $0.kernel.contains(filter) && seen.insert($0.kernel).inserted }
+    guard !matching.isEmpty else {
+      throw InputError(.unavailable, "no kernel matching \"\(filter)\" computes \(problem) on this host; see --list")
+    }
+    return matching
+  }
+
+  struct Listed: Encodable {
+    var name: String
+    var op: String
+    var isa: String
+    var runs: Bool
+    var why: String
+  }
+
+  private func listKernels() throws {
+    let isas = Set(Machine.host.fingerprint.isa)
+    let listed = KernelTable.all.map {
+      let runs = $0.runs(on: isas)
+      return Listed(
+        name: $0.name, op: $0.op.rawValue, isa: $0.isa.rawValue, runs: runs,
+        why: runs ? "" : "this CPU lacks \($0.isa.rawValue)")
+    }
+    var table = TextTable(columns: [("kernel", .left), ("op", .left), ("isa", .left), ("here", .left)])
+    table.rows = listed.map { [$0.name, $0.op, $0.isa, $0.runs ? "runs" : $0.why] }
+    try output.print(listed, text: table.lines.joined(separator: "\n"))
+  }
+}
+
+struct BenchCompareCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compare",
+    abstract: "The ratio of two ways of doing the same, sampled in turn in one run.",
+    discussion: """
+      A and B are `default`, `tuned`, a backend (scalar, simd, threaded) or a kernel's name.
+      Example:
+        wallclock bench compare simd threaded --op gemm --m 128 --n 1536 --k 384 --threads 2
+      The ratio is time of A over time of B: above 1, B is faster.
+      """)
+
+  @Argument(help: "The first side.") var a: String
+  @Argument(help: "The second side.") var b: String
+  @OptionGroup var bench: BenchOptions
+  @OptionGroup var output: OutputOptions
+
+  struct Report: Encodable {
+    var problem: String
+    var a: String
+    var b: String
+    var ratio: Double
+    var interval: ClosedRange<Double>
+    var significant: Bool
+    var samples: Int
+    var aNanoseconds: Double
+    var bNanoseconds: Double
+  }
+
+  func run() async throws {
+    try await reportingFailures {
+      Interruption.install()
+      let machine = bench.machine()
+      let problems = try bench.selection.problems()
+      guard !problems.isEmpty else { throw ValidationError("no problem named: give --op with its sizes") }
+      let pool = try ThreadPool.onePerCore(of: machine, threads: bench.threads)
+      defer { pool.shutdown() }
+      let serial = SerialExecutor()
+      var reports: [Report] = []
+      for problem in problems {
+        let (sa, sb) = (
+          try bench.schedule(a, for: problem, machine: machine), try bench.schedule(b, for: problem, machine: machine)
+        )
+        let (ea, eb): (any Executor, any Executor) = (
+          sa.threads == 1 ? serial : pool, sb.threads == 1 ? serial : pool
+        )
+        let first = try problem.prepare(sa, machine: Machine.host.fingerprint)
+        let second = try first.rescheduled(sb)
+        _ = try first.check(on: ea)
+        _ = try second.check(on: eb)
+        // What the first side differs from itself by is the least that counts.
+        let same = try InterleavedComparison.run(
+          first, on: ea, try first.rescheduled(sa), on: ea, noiseFloor: 0, options: bench.sampling)
+        let result = try InterleavedComparison.run(
+          first, on: ea, second, on: eb, noiseFloor: max(0.003, abs(same.ratio - 1)), options: bench.sampling)
+        reports.append(
+          Report(
+            problem: "\(problem)", a: "\(sa)", b: "\(sb)", ratio: result.ratio, interval: result.interval,
+            significant: result.significant, samples: result.samples,
+            aNanoseconds: result.a.medianNanoseconds, bNanoseconds: result.b.medianNanoseconds))
+      }
+      let text = reports.map { r in
+        "\(r.problem)\n  A \(Units.time(r.aNanoseconds))  \(r.a)\n  B \(Units.time(r.bNanoseconds))  \(r.b)\n"
+          + String(
+            format: "  A/B %.3f [%.3f, %.3f] over %d pairs: %@", r.ratio, r.interval.lowerBound,
+            r.interval.upperBound, r.samples,
+            r.significant ? (r.ratio > 1 ? "B is faster" : "A is faster") : "not decided")
+      }.joined(separator: "\n")
+      if reports.count == 1 {
+        try output.print(reports[0], text: text)
+      } else {
+        try output.print(reports, text: text)
+      }
+    }
+  }
+}

@@ -1,0 +1,116 @@
+import ArgumentParser
+import struct Foundation.Data
+import class Foundation.FileHandle
+import struct Foundation.URL
+import Wallclock
+
+extension Format: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+  public static var allValueStrings: [String] { all.map(\.description) }
+}
+extension Op: ExpressibleByArgument {}
+extension OperandState: ExpressibleByArgument {}
+extension Mask: ExpressibleByArgument {}
+extension Epilogue: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}
+
+/// The flags that name Problems: sizes, formats, states.
+struct ProblemOptions: ParsableArguments {
+  @Option(name: [.customLong("op"), .customLong("ops")], parsing: .upToNextOption, help: "Ops, e.g. gemm attention layer-norm.")
+  var ops: [Op] = []
+  @Option(name: .long, parsing: .upToNextOption, help: "Formats of GEMM weights and activations, e.g. f32 w8a8 w4a8-g32.")
+  var types: [Format] = []
+  @Option(name: .long, parsing: .upToNextOption, help: "GEMM: rows of A and C.") var m: [Int] = []
+  @Option(name: .long, help: "GEMM: columns of C.") var n: Int?
+  @Option(name: .long, help: "GEMM: columns of A.") var k: Int?
+  @Option(name: .long, help: "Sequences.") var batch: Int?
+  @Option(name: .long, parsing: .upToNextOption, help: "Tokens per sequence.") var tokens: [Int] = []
+  @Option(name: .long, help: "Attention heads.") var heads: Int?
+  @Option(name: .customLong("head-dim"), help: "Values per head.") var headDim: Int?
+  @Option(name: .long, help: "Row-wise ops: rows.") var rows: Int?
+  @Option(name: .long, help: "Row-wise ops: columns.") var channels: Int?
+  @Option(name: .long, help: "Attention: full or causal.") var mask: Mask = .full
+  @Option(name: .long, help: "GEMM: what follows in the same pass, e.g. bias+gelu.") var epilogue: Epilogue = []
+  @Option(name: .long, help: "hot (operands in cache) or cold (weights from DRAM).") var state: OperandState?
+  @Option(name: .long, help: "A .shapes file: one Problem a line.") var shapes: String?
+
+  /// The Problems the flags and the file name together; empty when neither names any.
+  func problems() throws -> [Problem] {
+    var result: [Problem] = []
+    if let shapes {
+      result += try Problem.list(shapes: InputText.read(shapes), source: shapes)
+      if let state { result = result.map { var p = $0; p.state = state; return p } }
+      if !ops.isEmpty { result = result.filter { ops.contains($0.op) } }
+      if !types.isEmpty { result = result.filter { types.contains($0.format) } }
+      return result
+    }
+    for op in ops {
+      var base = Shape([:])
+      for (dimension, value) in [
+        (WallclockCore.Dimension.n, n), (.k, k), (.batch, batch), (.heads, heads), (.headDim, headDim), (.rows, rows),
+        (.channels, channels),
+      ] {
+        if let value, Problem.requiredDimensions(of: op).contains(dimension) { base[dimension] = value }
+      }
+      if op == .attention, batch == nil { base[.batch] = 1 }
+      let varied: (dimension: WallclockCore.Dimension, values: [Int])? =
+        switch op {
+        case .gemm: (.m, m)
+        case .attention: (.tokens, tokens)
+        default: nil
+        }
+      for format in op == .gemm && !types.isEmpty ? types : [.f32] {
+        for value in varied?.values ?? [0] {
+          var shape = base
+          if let varied { shape[varied.dimension] = value }
+          let problem = Problem(
+            op, format: format, shape: shape, epilogue: op == .gemm ? epilogue : [], mask: mask,
+            state: state ?? .hot)
+          if let bad = shape.sizes.first(where: { !(1...Problem.largestSize).contains($0.value) }) {
+            throw ValidationError("--\(bad.key.rawValue) \(bad.value): expected 1 to \(Problem.largestSize)")
+          }
+          try problem.checkSizes()
+          result.append(problem)
+        }
+        if let varied, varied.values.isEmpty {
+          throw ValidationError("\(op.rawValue) needs --\(varied.dimension.rawValue)")
+        }
+      }
+    }
+    return result
+  }
+}
+
+/// Small text files named on the command line.
+enum InputText {
+  static func read(_ path: String, limit: Int = 16 << 20) throws -> String {
+    guard let handle = try? FileHandle(forReadingFrom: URL(filePath: path)) else {
+      throw InputError(.noInput, "cannot read \(path); expected a readable text file")
+    }
+    defer { try? handle.close() }
+    let data = (try? handle.read(upToCount: limit + 1)) ?? Data()
+    guard data.count <= limit, let text = String(data: data, encoding: .utf8) else {
+      throw InputError(.badData, "\(path) is not UTF-8 text of at most \(limit >> 20) MiB")
+    }
+    return text
+  }
+}
+
+/// What the command line itself finds wrong with its input.
+struct InputError: Diagnostic {
+  enum Code: String, Sendable { case noInput, badData, unavailable }
+  let code: Code
+  let message: String
+  init(_ code: Code, _ message: String) {
+    self.code = code
+    self.message = message
+  }
+  var exitStatus: ExitStatus {
+    switch code {
+    case .noInput: .noInput
+    case .badData: .badData
+    case .unavailable: .unavailable
+    }
+  }
+}

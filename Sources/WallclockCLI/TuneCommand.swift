@@ -1,0 +1,168 @@
+import ArgumentParser
+import Foundation
+import Wallclock
+
+struct TuneCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "tune",
+    abstract: "Fills this host's profile: finds and measures the fastest schedules.",
+    discussion: """
+      Examples:
+        wallclock tune --quick --model minilm-l6
+        wallclock tune --budget 30m --model path/to/model
+        wallclock tune --ops gemm --types w8a8 --m 1 16 128 --n 4096 --k 4096
+      Every measurement is kept as soon as it is taken. Ctrl-C or a crash loses nothing: the same
+      command goes on where it stopped, and measures nothing twice.
+      """)
+
+  @Flag(name: .long, help: "16, 128 and 512 tokens at batch 1 and 16; f32, bf16, w8a8, w4a8-g32; under three minutes on two cores.")
+  var quick = false
+  @Option(name: .long, help: "Time for the whole tune, e.g. 90s, 30m, 2h. Default: 30m, with --quick 130s.")
+  var budget: DurationArgument?
+  @Option(name: .customLong("model"), help: "A model directory, config.json or built-in name; may be repeated.")
+  var models: [String] = []
+  @Option(name: .long, parsing: .upToNextOption, help: "Thread counts; default 1 and one per core.")
+  var threads: [Int] = []
+  @Flag(name: .customLong("again"), help: "Measure anew what an earlier tune settled.")
+  var startOver = false
+  @Option(name: .shortAndLong, help: "Also write the profile to this file.")
+  var outputFile: String?
+  @OptionGroup var selection: ProblemOptions
+  @OptionGroup var output: OutputOptions
+
+  struct Report: Encodable {
+    var profile: String
+    var settled: Int
+    var alreadySettled: Int
+    var rejected: [[String: String]]
+    var skipped: [String]
+    var noiseFloor: Double?
+    var seconds: Double
+  }
+
+  func run() async throws {
+    try await reportingFailures {
+      Interruption.install()
+      let machine = Machine.host.fingerprint
+      let targets = try targets(machine)
+      let effort = effort
+      let journal = try Journal.open()
+      let session = try journal.beginTune(
+        on: machine, command: CommandLine.arguments.dropFirst().joined(separator: " "),
+        wallclockVersion: Wallclock.version, conditions: .current(), startingOver: startOver)
+      let progress = Progress("tuning")
+      let start = ContinuousClock.now
+      var report = Report(
+        profile: "", settled: 0, alreadySettled: 0, rejected: [], skipped: [], noiseFloor: nil, seconds: 0)
+      let tuner = Tuner(
+        machine: machine, session: session, effort: effort, isCancelled: { Interruption.isRequested }
+      ) { event in
+        switch event {
+        case .ceilings(let ceilings):
+          progress.note("measured \(ceilings.count) ceilings")
+        case .noiseFloor(let floor):
+          report.noiseFloor = floor
+        case .alreadySettled:
+          report.alreadySettled += 1
+        case .settled(let target, let measurement, _, let done, let total):
+          report.settled += 1
+          progress.update(
+            done: done, total: total,
+            detail: "\(target.problem): \(Units.time(measurement.samples.medianNanoseconds)) by \(measurement.schedule.kernel)")
+        case .rejected(let target, let schedule, let reason):
+          report.rejected.append(["problem": "\(target.problem)", "schedule": "\(schedule)", "reason": reason])
+          progress.note("rejected \(schedule) for \(target.problem): \(reason)")
+        case .skipped(let target, let reason):
+          report.skipped.append("\(target.problem): \(reason)")
+          progress.note("skipped \(target.problem): \(reason)")
+        }
+      }
+      if report.alreadySettled == 0, session.isResumed { progress.note("going on with an earlier tune") }
+      defer { progress.clear() }
+      try tuner.run(targets)
+      progress.clear()
+      report.seconds = (ContinuousClock.now - start) / .seconds(1)
+
+      let profile = try journal.profile(of: machine, name: "host-\(machine.identityHash.prefix(12))")
+      report.profile = try ProfileStore().save(profile).path(percentEncoded: false)
+      if let outputFile { try profile.write(to: URL(filePath: outputFile)) }
+      try output.print(
+        report,
+        text: """
+          Settled \(report.settled) problems in \(String(format: "%.0f", report.seconds)) s; \
+          \(report.alreadySettled) were settled before\(report.rejected.isEmpty ? "" : "; \(report.rejected.count) schedules rejected")\
+          \(report.skipped.isEmpty ? "" : "; \(report.skipped.count) problems skipped").
+          Profile: \(report.profile)
+          """)
+    }
+  }
+
+  private var effort: TuneEffort {
+    if quick {
+      var effort = TuneEffort.quick
+      if let budget { effort.budget = budget.duration }
+      return effort
+    }
+    return .full(budget: budget?.duration ?? .seconds(1800))
+  }
+
+  private func targets(_ machine: Fingerprint) throws -> [TuneTarget] {
+    let counts = threads.isEmpty ? TuneTargets.threadCounts(machine: machine) : threads
+    if let bad = counts.first(where: { $0 < 1 || $0 > machine.cpuset.count }) {
+      throw ValidationError("--threads \(bad): this process may use 1 to \(machine.cpuset.count) CPUs")
+    }
+    var targets: [TuneTarget] = []
+    for name in models {
+      let graph = try Model.load(name).graph
+      let formats =
+        !selection.types.isEmpty ? selection.types : quick ? TuneTargets.quickFormats : Format.all
+      var workloads = TuneTargets.quickWorkloads(graph)
+      if !selection.tokens.isEmpty || selection.batch != nil {
+        let tokens = selection.tokens.isEmpty ? [16, 128, 512] : selection.tokens
+        workloads = tokens.flatMap { tokens in
+          (selection.batch.map { [$0] } ?? [1, 16]).map {
+            Workload(batch: $0, tokens: min(tokens, graph.maximumTokens))
+          }
+        }
+      }
+      targets += TuneTargets.targets(
+        for: graph, workloads: workloads, formats: formats, threadCounts: counts, machine: machine)
+    }
+    if models.isEmpty || !selection.ops.isEmpty || selection.shapes != nil {
+      for problem in try selection.problems() {
+        targets += counts.map { TuneTarget(problem, threads: $0) }
+      }
+    }
+    guard !targets.isEmpty else {
+      throw ValidationError(
+        "nothing to tune: name a model (--model MODEL), problems (--ops gemm --types w8a8 --m 128 --n 4096 --k 4096), or --shapes FILE"
+      )
+    }
+    var seen: Set<TuneTarget> = []
+    return targets.filter { seen.insert($0).inserted }
+  }
+}
+
+/// `90s`, `30m`, `2h`.
+struct DurationArgument: ExpressibleByArgument {
+  let duration: Duration
+  init?(argument: String) {
+    let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600]
+    guard let unit = argument.last, let seconds = units[unit], let value = Double(argument.dropLast()),
+      value > 0, value * seconds < 1e6
+    else { return nil }
+    duration = .milliseconds(Int64(value * seconds * 1000))
+  }
+}
+
+/// Quantities for people.
+enum Units {
+  static func time(_ nanoseconds: Double) -> String {
+    switch nanoseconds {
+    case ..<1e3: String(format: "%.0f ns", nanoseconds)
+    case ..<1e6: String(format: "%.1f µs", nanoseconds / 1e3)
+    case ..<1e9: String(format: "%.2f ms", nanoseconds / 1e6)
+    default: String(format: "%.2f s", nanoseconds / 1e9)
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/// A line of a .shapes file, or flags, that name no Problem.
+public struct ProblemTextError: Diagnostic {
+  public enum Code: String, Sendable { case malformed }
+  public let code = Code.malformed
+  public let message: String
+  public var exitStatus: ExitStatus { .badData }
+}
+
+extension Problem {
+  /// Reads the form that `description` writes: `gemm w8a8 m=128 n=1536 k=384 epilogue=bias state=cold`.
+  /// Words may follow the op in any order; a missing format is f32, a missing state hot.
+  ///
+  /// - Throws: `ProblemTextError` naming the word that is wrong and what could stand there.
+  public init(text: some StringProtocol) throws(ProblemTextError) {
+    var words = text.split(whereSeparator: \.isWhitespace)
+    guard let first = words.first, let op = Op(rawValue: String(first)) else {
+      throw ProblemTextError(
+        message: "\"\(text)\" names no op first; known: \(Op.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    words.removeFirst()
+    self.init(op, shape: Shape([:]))
+    for word in words {
+      guard let equals = word.firstIndex(of: "=") else {
+        guard let format = Format(String(word)) else {
+          throw ProblemTextError(
+            message: "\"\(word)\" is not a format; known: \(Format.all.map(\.description).joined(separator: ", "))")
+        }
+        self.format = format
+        continue
+      }
+      try set(String(word[..<equals]), to: String(word[word.index(after: equals)...]))
+    }
+    try checkSizes()
+  }
+
+  private mutating func set(_ key: String, to value: String) throws(ProblemTextError) {
+    switch key {
+    case "epilogue":
+      guard let epilogue = Epilogue(value) else {
+        throw ProblemTextError(message: "epilogue=\(value): known parts are bias, gelu, residual, joined by +")
+      }
+      self.epilogue = epilogue
+    case "mask":
+      guard let mask = Mask(rawValue: value) else {
+        throw ProblemTextError(message: "mask=\(value): known are \(Mask.allCases.map(\.rawValue).joined(separator: ", "))")
+      }
+      self.mask = mask
+    case "state":
+      guard let state = OperandState(rawValue: value) else {
+        throw ProblemTextError(message: "state=\(value): known are hot, cold")
+      }
+      self.state = state
+    default:
+      guard let dimension = Dimension(rawValue: key) else {
+        throw ProblemTextError(
+          message: "\"\(key)\" is not a size; known: \(Dimension.allCases.map(\.rawValue).joined(separator: ", "))")
+      }
+      guard let size = Int(value), (1...Problem.largestSize).contains(size) else {
+        throw ProblemTextError(message: "\(key)=\(value): expected a whole number from 1 to \(Problem.largestSize)")
+      }
+      shape[dimension] = size
+    }
+  }
+
+  /// No size of a Problem from outside may be larger: operands must fit a machine's memory.
+  public static var largestSize: Int { 1 << 24 }
+
+  /// The sizes an op needs; all must be given.
+  public static func requiredDimensions(of op: Op) -> [Dimension] {
+    switch op {
+    case .gemm: [.m, .n, .k]
+    case .attention: [.batch, .tokens, .heads, .headDim]
+    case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool: [.rows, .channels]
+    }
+  }
+
+  /// - Throws: when a size is missing, or the operands would take more than 64 GiB.
+  public func checkSizes() throws(ProblemTextError) {
+    let missing = Problem.requiredDimensions(of: op).filter { shape.sizes[$0] == nil }
+    guard missing.isEmpty else {
+      throw ProblemTextError(
+        message: "\(op.rawValue) needs \(missing.map { "\($0.rawValue)=…" }.joined(separator: " "))")
+    }
+    guard bytes < Double(64 << 30) else {
+      throw ProblemTextError(message: "\(self) has operands of \(Int(bytes / 1e9)) GB; the limit is 64 GiB")
+    }
+    if op == .gemm, !format.admits(k: shape[.k]) {
+      throw ProblemTextError(
+        message: "\(format) needs k to be a multiple of \(format.groupSize ?? 1), found k=\(shape[.k])")
+    }
+  }
+
+  /// Every Problem of a .shapes file: one a line, `#` begins a comment.
+  public static func list(shapes text: String, source: String) throws(ProblemTextError) -> [Problem] {
+    var problems: [Problem] = []
+    for (number, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      let content = line.prefix { $0 != "#" }
+      guard content.contains(where: { !$0.isWhitespace }) else { continue }
+      do {
+        problems.append(try Problem(text: content))
+      } catch {
+        throw ProblemTextError(message: "\(source):\(number + 1): \(error.message)")
+      }
+    }
+    return problems
+  }
+}

@@ -1,0 +1,240 @@
+import CWallclockKernels
+import WallclockCore
+
+/// Memory a GEMM needs beside its operands: the quantised activations of one call, and scratch and
+/// accumulators per worker. One workspace serves any operators that do not run at the same time.
+package final class GemmWorkspace {
+  fileprivate var activations = AlignedBuffer<UInt8>(count: 0)
+  fileprivate var scales = AlignedBuffer<Float>(count: 0)
+  fileprivate var sums = AlignedBuffer<Int32>(count: 0)
+  fileprivate var perWorker = AlignedBuffer<UInt8>(count: 0)
+
+  package init() {}
+
+  fileprivate func reserve(activations a: Int, scales s: Int, sums t: Int, perWorker w: Int) {
+    if activations.count < a { activations = AlignedBuffer(count: a) }
+    if scales.count < s { scales = AlignedBuffer(count: s) }
+    if sums.count < t { sums = AlignedBuffer(count: t) }
+    if perWorker.count < w { perWorker = AlignedBuffer(count: w) }
+  }
+}
+
+/// `C = epilogue(A · W)` for one packed weight matrix, run by the blocks its Schedule fixes.
+///
+/// A and C are f32, row-major. Kernels of `a8` formats quantise A per row first; that is part of a run.
+public final class GemmOperator: Sendable {
+  public let kernel: KernelDescriptor
+  public let weights: PackedWeights
+  public let epilogue: Epilogue
+  /// N values, or none.
+  package let bias: AlignedBuffer<Float>
+  private let quantizer: KernelDescriptor?
+  private let group: Int
+  private let blocking: GemmBlocking
+
+  /// - Parameter bias: N values when the epilogue has a bias, else none.
+  /// - Throws: `KernelError` when the kernel lacks the epilogue, the weights were packed for
+  ///   another layout, or a knob is outside what the kernel takes.
+  public init(
+    kernel: KernelDescriptor, knobs: [Knob: Int], weights: PackedWeights,
+    bias: consuming AlignedBuffer<Float>, epilogue: Epilogue, isas: Set<ISA>
+  ) throws(KernelError) {
+    guard kernel.op == .gemm, let a = kernel.a, let b = kernel.b else {
+      throw KernelError(.unsupported, "\(kernel.name) is no GEMM kernel")
+    }
+    guard kernel.runs(on: isas) else {
+      throw KernelError(.missingISA, "\(kernel.name) needs \(kernel.isa.rawValue), which this host lacks")
+    }
+    guard epilogue.isSubset(of: kernel.epilogues) else {
+      throw KernelError(.unsupported, "\(kernel.name) has epilogues \(kernel.epilogues), asked for \(epilogue)")
+    }
+    guard PackedLayout(weights.kernel) == PackedLayout(kernel) else {
+      throw KernelError(
+        .shapeMismatch, "the weights were packed for \(weights.kernel.name); pack them for \(kernel.name)")
+    }
+    let expected = epilogue.contains(.bias) ? weights.n : 0
+    guard bias.count == expected else {
+      throw KernelError(.shapeMismatch, "bias holds \(bias.count) values, expected \(expected)")
+    }
+    self.kernel = kernel
+    self.weights = weights
+    self.epilogue = epilogue
+    self.bias = bias
+    group = b.groupSize ?? 0
+    quantizer = a == .f32 ? nil : try KernelTable.quantizer(to: a, isas: isas)
+    blocking = try GemmBlocking(kernel: kernel, n: weights.n, k: weights.k, knobs: knobs)
+  }
+
+  /// Runs `m` rows.
+  ///
+  /// - Parameters:
+  ///   - a: `m×K` f32, row stride `lda`.
+  ///   - c: `m×N` f32, row stride `ldc`; overwritten.
+  ///   - residual: `m×N` f32, row stride `ldr`; read exactly when the epilogue has a residual; may be `c`.
+  package func run(
+    m: Int, a: UnsafePointer<Float>, lda: Int, c: UnsafeMutablePointer<Float>, ldc: Int,
+    residual: UnsafePointer<Float>? = nil, ldr: Int = 0, workspace: GemmWorkspace,
+    on executor: any Executor
+  ) {
+    guard m > 0, weights.n > 0 else { return }
+    let k = weights.k
+    let n = weights.n
+    let b = blocking
+    let elementBytes = kernel.a == .f32 ? 4 : kernel.a == .bf16 || kernel.a == .s16 ? 2 : 1
+    let paddedK = (k + kernel.kr - 1) / kernel.kr * kernel.kr
+    // A line of padding between rows whose stride is a multiple of 4 KiB keeps them out of one set.
+    let rowBytes = (paddedK * elementBytes + 63) / 64 * 64
+    let ldq = (rowBytes % 4096 == 0 ? rowBytes + 64 : rowBytes) / elementBytes
+    let groups = group > 0 ? (k + group - 1) / group : 0
+    let scratchBytes = unsafe (kernel.row.pointee.gemm_scratch_bytes(b.kc) + 63) / 64 * 64
+    let ldacc = (b.nc + kernel.nr - 1) / kernel.nr * kernel.nr
+    let accBytes = b.kc < k ? b.mc * ldacc * 4 : 0
+    let workerBytes = scratchBytes + (accBytes + 63) / 64 * 64
+    // f32 A needs its rows padded to kr only when the kernel interleaves K.
+    let needsCopy = quantizer == nil && paddedK != k
+    workspace.reserve(
+      activations: quantizer != nil || needsCopy ? m * ldq * elementBytes + 64 : 0,
+      scales: quantizer != nil ? m : 0, sums: m * groups,
+      perWorker: workerBytes * executor.workerCount)
+
+    var args = unsafe wc_gemm_args()
+    unsafe args.a = UnsafeRawPointer(a)
+    unsafe args.lda = lda
+    if let quantizer {
+      let q = unsafe UnsafeMutableRawPointer(workspace.activations.unsafePointer)
+      var rows = unsafe wc_rowwise_args()
+      unsafe rows.columns = k
+      unsafe rows.x = a
+      unsafe rows.ldx = lda
+      unsafe rows.q = q
+      unsafe rows.ldq = ldq
+      unsafe rows.scale = workspace.scales.unsafePointer
+      unsafe rows.sums = groups > 0 ? workspace.sums.unsafePointer : nil
+      unsafe rows.ld_sums = groups
+      unsafe rows.group = group
+      unsafe runRows(quantizer, rows, count: m, grain: b.quantizeRows, elementBytes: elementBytes, on: executor)
+      unsafe args.a = UnsafeRawPointer(q)
+      unsafe args.lda = ldq
+      unsafe args.a_scale = UnsafePointer(workspace.scales.unsafePointer)
+      unsafe args.a_sum = groups > 0 ? UnsafePointer(workspace.sums.unsafePointer) : nil
+      unsafe args.lda_sum = groups
+    } else if needsCopy {
+      let copy = unsafe UnsafeMutableRawPointer(workspace.activations.unsafePointer)
+        .assumingMemoryBound(to: Float.self)
+      executor.forEachRange(of: m, grain: b.quantizeRows) { range, _ in
+        for row in range {
+          unsafe (copy + row * ldq).update(from: a + row * lda, count: k)
+          unsafe (copy + row * ldq + k).update(repeating: 0, count: paddedK - k)
+        }
+      }
+      unsafe args.a = UnsafeRawPointer(copy)
+      unsafe args.lda = ldq
+    }
+    unsafe args.b_panel_bytes = weights.panelBytes
+    unsafe args.ldr = ldr
+    unsafe args.ldc = ldc
+    unsafe args.ldacc = ldacc
+    unsafe args.epilogue = UInt32(epilogue.rawValue)
+    unsafe args.prefetch = UInt32(b.prefetch)
+
+    let mBlocks = (m + b.mc - 1) / b.mc
+    let nBlocks = (n + b.nc - 1) / b.nc
+    let base = unsafe args
+    let panels = unsafe UnsafeRawPointer(weights.panels.unsafePointer)
+    let biasPointer = unsafe epilogue.contains(.bias) ? bias.unsafePointer : nil
+    let addsResidual = epilogue.contains(.residual)
+    let workers = unsafe UnsafeMutableRawPointer(workspace.perWorker.unsafePointer)
+    let row = unsafe kernel.row
+    let gemm = unsafe row.pointee.gemm!
+    let hasScales = weights.scales.count > 0
+    let kBlocks = max(1, (k + b.kc - 1) / b.kc)
+    let blocks = self.blocking
+    let groupSize = group
+    let nr = kernel.nr
+
+    // Blocks of one N range are neighbours, so that a worker keeps its weights in cache.
+    executor.forEachRange(of: mBlocks * nBlocks, grain: 1) { range, worker in
+      for task in range {
+        let m0 = task % mBlocks * blocks.mc
+        let n0 = task / mBlocks * blocks.nc
+        var block = unsafe base
+        unsafe block.m = min(blocks.mc, m - m0)
+        unsafe block.n = min(blocks.nc, n - n0)
+        unsafe block.c = c + m0 * ldc + n0
+        unsafe block.bias = biasPointer.map { unsafe UnsafePointer($0 + n0) }
+        unsafe block.residual = addsResidual ? residual.map { unsafe $0 + m0 * ldr + n0 } : nil
+        if hasScales {
+          unsafe block.b_scale = UnsafePointer(weights.scales.unsafePointer + n0)
+          unsafe block.b_sum = UnsafePointer(weights.sums.unsafePointer + n0)
+        }
+        unsafe block.a_scale = base.a_scale.map { unsafe $0 + m0 }
+        unsafe block.scratch = scratchBytes > 0 ? workers + worker * workerBytes : nil
+        unsafe block.acc = accBytes > 0 ? workers + worker * workerBytes + scratchBytes : nil
+        for kBlock in 0..<kBlocks {
+          let k0 = kBlock * blocks.kc
+          unsafe block.k = min(blocks.kc, k - k0)
+          unsafe block.a = base.a! + (m0 * base.lda + k0) * elementBytes
+          unsafe block.b = panels + n0 / nr * weights.panelBytes + wc_gemm_packed_offset(row, k0)
+          if groupSize > 0 {
+            unsafe block.a_sum = base.a_sum.map { unsafe $0 + m0 * base.lda_sum + k0 / groupSize }
+          }
+          unsafe block.flags =
+            UInt32(kBlock == 0 ? WC_GEMM_FIRST : 0) | UInt32(kBlock == kBlocks - 1 ? WC_GEMM_LAST : 0)
+          // The constructor checked all that a kernel may refuse.
+          _ = unsafe gemm(&block)
+        }
+      }
+    }
+  }
+}
+
+/// What two kernels must share to read the same packed weights.
+package struct PackedLayout: Hashable {
+  let layout: UInt32
+  let b: ElementType?
+  let nr: Int
+  let kr: Int
+  package init(_ kernel: KernelDescriptor) {
+    layout = unsafe kernel.row.pointee.layout.rawValue
+    b = kernel.b
+    nr = kernel.nr
+    kr = kernel.kr
+  }
+}
+
+/// Knobs of a GEMM, checked and clamped to the matrix.
+struct GemmBlocking: Sendable {
+  var mc: Int
+  var nc: Int
+  var kc: Int
+  var prefetch: Int
+  /// Rows per range when activations are quantised.
+  var quantizeRows: Int { 8 }
+
+  init(kernel: KernelDescriptor, n: Int, k: Int, knobs: [Knob: Int]) throws(KernelError) {
+    for (knob, value) in knobs {
+      guard kernel.knobs.contains(knob) else {
+        throw KernelError(.badKnob, "\(kernel.name) has no knob \(knob.rawValue)")
+      }
+      guard value >= (knob == .prefetch ? 0 : 1), value <= 1 << 24 else {
+        throw KernelError(.badKnob, "\(kernel.name): \(knob.rawValue)=\(value) is out of range")
+      }
+    }
+    let step = GemmBlocking.kStep(of: kernel)
+    if let kc = knobs[.kc], kc % step != 0 {
+      throw KernelError(.badKnob, "\(kernel.name): kc=\(kc) is not a multiple of \(step)")
+    }
+    if let nc = knobs[.nc], nc % kernel.nr != 0 {
+      throw KernelError(.badKnob, "\(kernel.name): nc=\(nc) is not a multiple of nr=\(kernel.nr)")
+    }
+    mc = knobs[.mc] ?? 128
+    nc = min(knobs[.nc] ?? 4 * kernel.nr, (n + kernel.nr - 1) / kernel.nr * kernel.nr)
+    kc = kernel.accumulates ? min(knobs[.kc] ?? k, max(k, 1)) : max(k, 1)
+    prefetch = knobs[.prefetch] ?? 0
+  }
+
+  /// K blocks must be multiples of this.
+  static func kStep(of kernel: KernelDescriptor) -> Int {
+    kernel.b?.groupSize ?? max(kernel.kr, 4)
+  }
+}

@@ -1,0 +1,171 @@
+import CWallclockKernels
+import WallclockCore
+import WallclockMachine
+
+/// One row of the kernel table: what it computes, on which ISA, with which tile and knobs.
+@safe public struct KernelDescriptor: Sendable, Identifiable {
+  public let name: String
+  public let op: Op
+  public let isa: ISA
+  /// GEMM: A, B, C. Attention: Q, KV, O. Row-wise: input, –, output.
+  public let a: ElementType?
+  public let b: ElementType?
+  public let c: ElementType?
+  /// Register tile, and K values interleaved in packed B.
+  public let mr: Int
+  public let nr: Int
+  public let kr: Int
+  /// The run-time knobs it reads.
+  public let knobs: Set<Knob>
+  public let epilogues: Epilogue
+  /// Gives the same bits as every other exact row of the same types.
+  public let isExact: Bool
+  /// K may be split over calls.
+  public let accumulates: Bool
+
+  // A row of the C table: static and immutable, so it may be read from any thread.
+  nonisolated(unsafe) package let row: UnsafePointer<wc_kernel>
+
+  public var id: String { name }
+
+  public func runs(on isas: Set<ISA>) -> Bool { isas.contains(isa) }
+
+  /// Whether this row computes GEMMs of `format`.
+  public func serves(_ format: Format) -> Bool {
+    guard op == .gemm, let a, let b else { return false }
+    return b == format.weightType && format.activationTypes.contains(a)
+  }
+
+  init(row: UnsafePointer<wc_kernel>) {
+    let r = unsafe row.pointee
+    unsafe self.row = row
+    name = unsafe String(cString: r.name)
+    op = unsafe Op(r.op)
+    isa = unsafe ISA(r.isa)
+    a = unsafe ElementType(r.a)
+    b = unsafe ElementType(r.b)
+    c = unsafe ElementType(r.c)
+    mr = unsafe Int(r.mr)
+    nr = unsafe Int(r.nr)
+    kr = unsafe Int(r.kr)
+    knobs = Set(
+      KernelDescriptor.knobBits.compactMap { unsafe r.knobs & UInt32($0.bit.rawValue) != 0 ? $0.knob : nil })
+    epilogues = unsafe Epilogue(rawValue: Int(r.epilogues))
+    isExact = unsafe r.flags & UInt32(WC_EXACT.rawValue) != 0
+    accumulates = unsafe r.flags & UInt32(WC_ACCUMULATE.rawValue) != 0
+  }
+
+  private static let knobBits: [(bit: wc_knobs, knob: Knob)] = [
+    (WC_KNOB_mc, .mc), (WC_KNOB_nc, .nc), (WC_KNOB_kc, .kc), (WC_KNOB_prefetch, .prefetch),
+    (WC_KNOB_bq, .bq), (WC_KNOB_bk, .bk), (WC_KNOB_rows, .rows),
+  ]
+}
+
+/// Every kernel in this build, in a stable order. One table feeds dispatch, tests, bench and tuner.
+public enum KernelTable {
+  public static let all: [KernelDescriptor] = {
+    var count = 0
+    let rows = unsafe wc_kernel_table(&count)!
+    return (0..<count).map { unsafe KernelDescriptor(row: rows + $0) }
+  }()
+
+  private static let byName = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+
+  public static func named(_ name: String) throws(KernelError) -> KernelDescriptor {
+    guard let kernel = byName[name] else {
+      throw KernelError(
+        .unknownKernel,
+        "no kernel is named \"\(name)\" in this build; `wallclock bench kernel --list` names them all")
+    }
+    return kernel
+  }
+
+  /// Kernels of `op` that the host runs, the highest ISA first, table order within one ISA.
+  public static func rows(_ op: Op, isas: Set<ISA>) -> [KernelDescriptor] {
+    all.filter { $0.op == op && $0.runs(on: isas) }.enumerated()
+      .sorted { ($1.element.isa, $0.offset) < ($0.element.isa, $1.offset) }.map(\.element)
+  }
+
+  /// Kernels the host can run `problem` with, the highest ISA first.
+  public static func serving(_ problem: Problem, isas: Set<ISA>) -> [KernelDescriptor] {
+    rows(problem.op, isas: isas).filter { kernel in
+      guard problem.op == .gemm else { return problem.op != .quantize || kernel.c == .s8 }
+      return kernel.serves(problem.format) && problem.epilogue.isSubset(of: kernel.epilogues)
+    }
+  }
+
+  /// The kernel that brings f32 rows to the A type of a GEMM kernel.
+  public static func quantizer(to type: ElementType, isas: Set<ISA>) throws(KernelError) -> KernelDescriptor {
+    guard let kernel = rows(.quantize, isas: isas).first(where: { $0.c == type }) else {
+      throw KernelError(.unsupported, "no kernel of this build turns f32 rows into \(type.rawValue) on this host")
+    }
+    return kernel
+  }
+}
+
+extension Op {
+  init(_ op: wc_op) {
+    self =
+      switch op {
+      case WC_OP_gemm: .gemm
+      case WC_OP_attention: .attention
+      case WC_OP_quantize: .quantize
+      case WC_OP_layer_norm: .layerNorm
+      case WC_OP_gelu: .gelu
+      case WC_OP_residual: .residual
+      case WC_OP_embedding: .embedding
+      case WC_OP_mean_pool: .meanPool
+      default: preconditionFailure("the kernel table names op \(op.rawValue), which Op does not know")
+      }
+  }
+
+  package var c: wc_op {
+    switch self {
+    case .gemm: WC_OP_gemm
+    case .attention: WC_OP_attention
+    case .quantize: WC_OP_quantize
+    case .layerNorm: WC_OP_layer_norm
+    case .gelu: WC_OP_gelu
+    case .residual: WC_OP_residual
+    case .embedding: WC_OP_embedding
+    case .meanPool: WC_OP_mean_pool
+    }
+  }
+}
+
+extension ISA {
+  init(_ isa: wc_isa) {
+    let names: [(wc_isa, ISA)] = [
+      (WC_ISA_scalar, .scalar), (WC_ISA_avx2, .avx2), (WC_ISA_avxvnni, .avxvnni),
+      (WC_ISA_avx512, .avx512), (WC_ISA_avx512vnni, .avx512vnni), (WC_ISA_avx512bf16, .avx512bf16),
+      (WC_ISA_amxint8, .amxint8), (WC_ISA_amxbf16, .amxbf16), (WC_ISA_neon, .neon),
+      (WC_ISA_neondot, .neondot), (WC_ISA_neoni8mm, .neoni8mm), (WC_ISA_neonbf16, .neonbf16),
+    ]
+    guard let match = names.first(where: { $0.0 == isa }) else {
+      preconditionFailure("the kernel table names ISA \(isa.rawValue), which ISA does not know")
+    }
+    self = match.1
+  }
+}
+
+extension ElementType {
+  private static let names: [(wc_type, ElementType)] = [
+    (WC_TYPE_f32, .f32), (WC_TYPE_f16, .f16), (WC_TYPE_bf16, .bf16), (WC_TYPE_s8, .s8),
+    (WC_TYPE_u8, .u8), (WC_TYPE_s16, .s16), (WC_TYPE_s32, .s32), (WC_TYPE_q4g32, .q4g32),
+    (WC_TYPE_q4g64, .q4g64), (WC_TYPE_q4g128, .q4g128),
+  ]
+
+  init?(_ type: wc_type) {
+    guard let match = ElementType.names.first(where: { $0.0 == type }) else { return nil }
+    self = match.1
+  }
+
+  package var c: wc_type { ElementType.names.first { $0.1 == self }!.0 }
+}
+
+/// Turns a status of the kernel ABI into an error that says what was asked.
+package func check(_ status: wc_status, _ what: @autoclosure () -> String) throws(KernelError) {
+  if status == WC_OK { return }
+  throw KernelError(
+    .rejected, "\(what()): the kernel answered \(status == WC_UNSUPPORTED ? "unsupported" : "invalid argument")")
+}

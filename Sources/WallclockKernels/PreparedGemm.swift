@@ -1,0 +1,199 @@
+import CWallclockKernels
+import WallclockCore
+
+/// Random activations and weights of a GEMM Problem, shared by its Schedules.
+final class GemmOperands {
+  let problem: Problem
+  let isas: Set<ISA>
+  let copies: Int
+  let a: AlignedBuffer<Float>
+  let c: AlignedBuffer<Float>
+  let residual: AlignedBuffer<Float>
+  let bias: AlignedBuffer<Float>
+  let quantized: QuantizedWeights
+  private var packed: [PackedLayout: [PackedWeights]] = [:]
+  private var oracles: [ElementType: OracleActivations] = [:]
+
+  init(_ problem: Problem, isas: Set<ISA>, copies: Int, seed: UInt64) throws(KernelError) {
+    self.problem = problem
+    self.isas = isas
+    self.copies = copies
+    let s = problem.shape
+    let (m, n, k) = (s[.m], s[.n], s[.k])
+    var random = OperandGenerator(seed: seed)
+    let w = AlignedBuffer<Float>(count: n * k)
+    random.fill(w, scale: 1 / Float(max(1, k)).squareRoot())
+    quantized = try QuantizedWeights(w, n: n, k: k, format: problem.format)
+    a = AlignedBuffer(count: m * k)
+    random.fill(a, scale: 1)
+    c = AlignedBuffer(count: m * n)
+    residual = AlignedBuffer(count: problem.epilogue.contains(.residual) ? m * n : 0)
+    random.fill(residual, scale: 1)
+    bias = AlignedBuffer<Float>(count: problem.epilogue.contains(.bias) ? n : 0)
+    random.fill(bias, scale: 0.1)
+  }
+
+  /// Weights packed for `kernel`, `copies` times; the layouts of the last two kinds stay.
+  func weights(for kernel: KernelDescriptor) throws(KernelError) -> [PackedWeights] {
+    let layout = PackedLayout(kernel)
+    if let found = packed[layout] { return found }
+    if packed.count > 1 { packed.removeAll() }
+    let first = try PackedWeights(quantized, for: kernel)
+    let all = [first] + (1..<max(1, copies)).map { _ in PackedWeights(copying: first) }
+    packed[layout] = all
+    return all
+  }
+
+  /// The activations as `kernel` takes them, made by the scalar quantiser.
+  func oracleActivations(for kernel: KernelDescriptor) throws(KernelError) -> OracleActivations {
+    if let found = oracles[kernel.a!], found.serves(kernel) { return found }
+    let made = try OracleActivations(kernel: kernel, a, m: problem.shape[.m], k: problem.shape[.k])
+    oracles[kernel.a!] = made
+    return made
+  }
+}
+
+/// A GEMM Problem and one Schedule.
+final class PreparedGemm: PreparedProblem {
+  let schedule: Schedule
+  private let operands: GemmOperands
+  private let operators: [GemmOperator]
+  private let workspace = GemmWorkspace()
+
+  var problem: Problem { operands.problem }
+  var copies: Int { operators.count }
+
+  init(_ operands: GemmOperands, _ schedule: Schedule) throws(KernelError) {
+    self.schedule = schedule
+    self.operands = operands
+    let kernel = try operands.problem.kernel(of: schedule, isas: operands.isas)
+    var operators: [GemmOperator] = []
+    for weights in try operands.weights(for: kernel) {
+      operators.append(
+        try GemmOperator(
+          kernel: kernel, knobs: schedule.knobs, weights: weights,
+          bias: AlignedBuffer(operands.bias.array()), epilogue: operands.problem.epilogue,
+          isas: operands.isas))
+    }
+    self.operators = operators
+  }
+
+  func rescheduled(_ schedule: Schedule) throws(KernelError) -> any PreparedProblem {
+    try PreparedGemm(operands, schedule)
+  }
+
+  func run(copy: Int, on executor: any Executor) {
+    let s = problem.shape
+    unsafe operators[copy].run(
+      m: s[.m], a: operands.a.unsafePointer, lda: s[.k], c: operands.c.unsafePointer, ldc: s[.n],
+      residual: operands.residual.unsafePointer, ldr: s[.n], workspace: workspace, on: executor)
+  }
+
+  func check(on executor: any Executor) throws(KernelError) -> CorrectnessCheck {
+    let kernel = operators[0].kernel
+    let s = problem.shape
+    let (m, n, k) = (s[.m], s[.n], s[.k])
+    run(copy: 0, on: executor)
+    // The oracle starts from the activations as the kernel sees them, made by the scalar quantiser.
+    let activations = try operands.oracleActivations(for: kernel)
+    var random = OperandGenerator(seed: UInt64(m &* 31 &+ n))
+    let samples = min(m * n, 512)
+    var worst = 0.0
+    var worstAt = (row: 0, column: 0, found: 0.0, expected: 0.0)
+    var args = unsafe activations.arguments()
+    unsafe args.bias = problem.epilogue.contains(.bias) ? UnsafePointer(operands.bias.unsafePointer) : nil
+    unsafe args.residual = problem.epilogue.contains(.residual) ? UnsafePointer(operands.residual.unsafePointer) : nil
+    unsafe args.ldr = n
+    unsafe args.b_sum = UnsafePointer(operators[0].weights.sums.unsafePointer)
+    unsafe args.epilogue = UInt32(problem.epilogue.rawValue)
+    for sample in 0..<samples {
+      // The corners, then anywhere; everything when the output is small.
+      let index =
+        samples == m * n
+        ? sample
+        : sample < 4
+          ? (sample & 1) * (n - 1) + (sample >> 1) * (m - 1) * n
+          : Int(random.next() % UInt64(m * n))
+      let (row, column) = (index / n, index % n)
+      var value = 0.0
+      var magnitude = 0.0
+      try unsafe WallclockKernels.check(
+        wc_gemm_reference(
+          kernel.row, m, n, k, &args, operands.quantized.codes.unsafePointer,
+          operands.quantized.scales.unsafePointer, row, column, &value, &magnitude), "the oracle of \(kernel.name)")
+      let added = problem.epilogue.contains(.residual) ? Double(operands.residual[index]) : 0
+      let allowed = Tolerance.gemm(
+        kernel, k: k, epilogue: problem.epilogue, value: value, magnitude: magnitude, residual: added)
+      let error = excess(Double(operands.c[index]), value, allowed: allowed)
+      if error > worst {
+        worst = error
+        worstAt = (row, column, Double(operands.c[index]), value)
+      }
+    }
+    guard worst <= 1 else {
+      throw KernelError(
+        .wrongResult,
+        "\(schedule) on \(problem): C[\(worstAt.row), \(worstAt.column)] is \(worstAt.found), the oracle says \(worstAt.expected): \(worst)× the tolerance"
+      )
+    }
+    return CorrectnessCheck(worstErrorOverTolerance: worst, elementsChecked: samples)
+  }
+}
+
+/// Activations as a GEMM kernel takes them, made by the scalar quantiser: the oracle's A operand.
+package final class OracleActivations {
+  private let kernel: KernelDescriptor
+  private let values: AlignedBuffer<UInt8>
+  private let scales: AlignedBuffer<Float>
+  private let sums: AlignedBuffer<Int32>
+  private let stride: Int
+  private let groups: Int
+
+  /// - Parameter a: `m×k` f32, row-major.
+  package init(
+    kernel: KernelDescriptor, _ a: borrowing AlignedBuffer<Float>, m: Int, k: Int
+  ) throws(KernelError) {
+    self.kernel = kernel
+    let type = kernel.a!
+    let group = kernel.b?.groupSize ?? 0
+    groups = group > 0 ? (k + group - 1) / group : 0
+    stride = (k + kernel.kr - 1) / kernel.kr * kernel.kr
+    let elementBytes = Int(type.bitsPerValue) / 8
+    values = AlignedBuffer(count: m * stride * elementBytes)
+    scales = AlignedBuffer(count: m)
+    sums = AlignedBuffer(count: m * groups)
+    if type == .f32 {
+      let out = unsafe UnsafeMutableRawPointer(values.unsafePointer).assumingMemoryBound(to: Float.self)
+      for row in 0..<m { unsafe (out + row * stride).update(from: a.unsafePointer + row * k, count: k) }
+      return
+    }
+    var args = unsafe wc_rowwise_args()
+    unsafe args.rows = m
+    unsafe args.columns = k
+    unsafe args.x = UnsafePointer(a.unsafePointer)
+    unsafe args.ldx = k
+    unsafe args.q = UnsafeMutableRawPointer(values.unsafePointer)
+    unsafe args.ldq = stride
+    unsafe args.scale = scales.unsafePointer
+    unsafe args.sums = groups > 0 ? sums.unsafePointer : nil
+    unsafe args.ld_sums = groups
+    unsafe args.group = group
+    let quantizer = try KernelTable.quantizer(to: type, isas: [.scalar])
+    try unsafe WallclockKernels.check(quantizer.row.pointee.rowwise!(&args), quantizer.name)
+  }
+
+  func serves(_ other: KernelDescriptor) -> Bool {
+    kernel.a == other.a && kernel.kr == other.kr && kernel.b?.groupSize == other.b?.groupSize
+  }
+
+  /// The A side of a GEMM call; valid while this object lives.
+  package func arguments() -> wc_gemm_args {
+    var args = unsafe wc_gemm_args()
+    unsafe args.a = UnsafeRawPointer(values.unsafePointer)
+    unsafe args.lda = stride
+    unsafe args.a_scale = UnsafePointer(scales.unsafePointer)
+    unsafe args.a_sum = groups > 0 ? UnsafePointer(sums.unsafePointer) : nil
+    unsafe args.lda_sum = groups
+    return unsafe args
+  }
+}

@@ -1,0 +1,101 @@
+import CWallclockKernels
+import WallclockCore
+
+/// A Problem with operands, ready to be checked and timed by one Schedule.
+///
+/// `copies` sets of weights (or of inputs, for ops without weights) are laid out one after the
+/// other; timing cold rotates over them, so that each run finds its weights in DRAM.
+public protocol PreparedProblem: AnyObject {
+  var problem: Problem { get }
+  var schedule: Schedule { get }
+  var copies: Int { get }
+
+  /// The same operands under another Schedule, packed anew only where the layout differs.
+  func rescheduled(_ schedule: Schedule) throws(KernelError) -> any PreparedProblem
+
+  /// Runs once, on operand set `copy`.
+  func run(copy: Int, on executor: any Executor)
+
+  /// Runs once and compares with the oracle.
+  ///
+  /// - Throws: `KernelError.wrongResult`, naming the worst element.
+  func check(on executor: any Executor) throws(KernelError) -> CorrectnessCheck
+}
+
+extension Problem {
+  /// Bytes that one set of rotating operands takes.
+  var rotatingBytes: Int {
+    op == .gemm ? format.weightBytes(n: shape[.n], k: shape[.k]) : Int(min(bytes, 1e12))
+  }
+
+  /// Operand sets a cold run must rotate over: more than twice the last-level cache together.
+  public func copiesForState(machine: Fingerprint) -> Int {
+    guard state == .cold else { return 1 }
+    let target = 2 * max(machine.lastLevelCacheBytes, 8 << 20)
+    return max(2, min(4096, target / max(1, rotatingBytes) + 1))
+  }
+
+  /// Allocates random operands for `schedule` and packs them.
+  ///
+  /// - Throws: `KernelError` when the Schedule does not fit the Problem or the host.
+  public func prepare(
+    _ schedule: Schedule, machine: Fingerprint, seed: UInt64 = 1
+  ) throws(KernelError) -> any PreparedProblem {
+    let isas = Set(machine.isa)
+    let copies = copiesForState(machine: machine)
+    return switch op {
+    case .gemm:
+      try PreparedGemm(GemmOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .attention:
+      try PreparedAttention(AttentionOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
+      try PreparedRowwise(RowwiseOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    }
+  }
+
+  /// The kernel of `schedule`, checked to compute this op on `isas`.
+  func kernel(of schedule: Schedule, isas: Set<ISA>) throws(KernelError) -> KernelDescriptor {
+    let kernel = try KernelTable.named(schedule.kernel)
+    guard kernel.runs(on: isas) else {
+      throw KernelError(.missingISA, "\(kernel.name) needs \(kernel.isa.rawValue), which this host lacks")
+    }
+    guard kernel.op == op else {
+      throw KernelError(.unsupported, "\(kernel.name) computes \(kernel.op.rawValue), not \(op.rawValue)")
+    }
+    return kernel
+  }
+}
+
+/// Random operands: reproducible, cheap (SplitMix64, Steele et al. 2014), roughly normal.
+package struct OperandGenerator {
+  private var state: UInt64
+  package init(seed: UInt64) { state = seed }
+
+  package mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+
+  /// Mean 0, deviation `scale`: the sum of four uniform numbers.
+  package mutating func fill(_ buffer: borrowing AlignedBuffer<Float>, scale: Float) {
+    let p = unsafe buffer.unsafePointer
+    // Four uniform 16-bit numbers have deviation 2·65536/√12 = 37837.
+    let factor = scale / 37837
+    for i in 0..<buffer.count {
+      let r = next()
+      let sum = (r & 0xFFFF) + (r >> 16 & 0xFFFF) + (r >> 32 & 0xFFFF) + (r >> 48)
+      unsafe p[i] = (Float(sum) - 131070) * factor
+    }
+  }
+}
+
+/// The error of one element as a fraction of what is allowed; a NaN where a number is due is infinite.
+package func excess(_ found: Double, _ expected: Double, allowed: Double) -> Double {
+  if expected.isNaN { return found.isNaN ? 0 : .infinity }
+  if found == expected { return 0 }
+  let ratio = abs(found - expected) / allowed
+  return ratio.isNaN ? .infinity : ratio
+}

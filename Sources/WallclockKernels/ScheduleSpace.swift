@@ -1,0 +1,130 @@
+import WallclockCore
+
+/// The Schedules a Problem can be run by on a machine: where tuning starts, and what it tries.
+public enum ScheduleSpace {
+  /// The Schedule an untuned host uses: the highest ISA's first kernel, blocked by the cache model
+  /// of Low et al., "Analytical Modeling Is Enough for High-Performance BLIS" (TOMS 2016): the
+  /// streamed B panel in half of L1, the A block in half of L2.
+  ///
+  /// - Throws: `KernelError.unsupported` when no kernel of this build serves the Problem on `isas`.
+  public static func standard(
+    for problem: Problem, threads: Int, machine: Fingerprint
+  ) throws(KernelError) -> Schedule {
+    guard let kernel = KernelTable.serving(problem, isas: Set(machine.isa)).first else {
+      throw KernelError(
+        .unsupported,
+        "no kernel of this build computes \(problem) on \(machine.isa.map(\.rawValue).joined(separator: ", "))")
+    }
+    return Schedule(
+      kernel: kernel.name, knobs: standardKnobs(kernel, problem, threads: threads, machine: machine),
+      threads: threads)
+  }
+
+  /// All points of the grid: every kernel that serves the Problem × its knob values. The standard
+  /// Schedule comes first; duplicates are removed.
+  public static func grid(
+    for problem: Problem, threads: Int, machine: Fingerprint
+  ) throws(KernelError) -> [Schedule] {
+    var result = [try standard(for: problem, threads: threads, machine: machine)]
+    var seen = Set(result)
+    for kernel in KernelTable.serving(problem, isas: Set(machine.isa)) {
+      let base = standardKnobs(kernel, problem, threads: threads, machine: machine)
+      for knobs in variations(kernel, problem, base: base, threads: threads, machine: machine) {
+        let schedule = Schedule(kernel: kernel.name, knobs: knobs, threads: threads)
+        if seen.insert(schedule).inserted { result.append(schedule) }
+      }
+    }
+    return result
+  }
+
+  static func standardKnobs(
+    _ kernel: KernelDescriptor, _ problem: Problem, threads: Int, machine: Fingerprint
+  ) -> [Knob: Int] {
+    let s = problem.shape
+    let l1 = machine.cacheBytes(level: 1) ?? 32 << 10
+    let l2 = machine.cacheBytes(level: 2) ?? 512 << 10
+    var knobs: [Knob: Int] = [:]
+    switch problem.op {
+    case .gemm:
+      let bBytes = (kernel.b?.bitsPerValue ?? 32) / 8
+      let aBytes = (kernel.a?.bitsPerValue ?? 32) / 8
+      let step = GemmBlocking.kStep(of: kernel)
+      // Scratch panels of dequantised weights are what stays in L1 then.
+      let panelBytes = kernel.b?.groupSize != nil && kernel.a == .f32 ? 4 : bBytes
+      let longest = max(step, Int(Double(l1) * 0.75 / (Double(kernel.nr) * panelBytes)))
+      let kc = evenPart(of: s[.k], atMost: longest, multipleOf: step)
+      let rows = max(kernel.mr, Int(Double(l2) / 2 / (Double(kc) * aBytes)))
+      let mc = evenPart(of: s[.m], atMost: min(rows, 512), multipleOf: kernel.mr)
+      knobs[.kc] = kc
+      knobs[.mc] = mc
+      let mBlocks = (s[.m] + mc - 1) / mc
+      let parts = max(1, (threads > 1 ? 4 * threads : 1) / mBlocks)
+      knobs[.nc] = evenPart(
+        of: s[.n], atMost: max(kernel.nr, (s[.n] + parts - 1) / parts), multipleOf: kernel.nr)
+      if problem.state == .cold { knobs[.prefetch] = 1024 }
+    case .attention:
+      knobs[.bk] = min(256, max(kernel.nr, s[.tokens]))
+      knobs[.bq] = kernel.mr * 8
+    case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
+      let bytes = 8 * max(1, s[.channels])
+      knobs[.rows] = max(1, min(64, l1 / bytes))
+    }
+    return knobs.filter { kernel.knobs.contains($0.key) }
+  }
+
+  /// Knob values one tries beside the standard ones, in all combinations.
+  static func variations(
+    _ kernel: KernelDescriptor, _ problem: Problem, base: [Knob: Int], threads: Int,
+    machine: Fingerprint
+  ) -> [[Knob: Int]] {
+    var axes: [(Knob, [Int])] = []
+    for (knob, value) in base.sorted(by: { $0.key < $1.key }) {
+      axes.append((knob, values(of: knob, around: value, kernel, problem)))
+    }
+    if kernel.knobs.contains(.prefetch), base[.prefetch] == nil { axes.append((.prefetch, [0])) }
+    return axes.reduce([[:]]) { points, axis in
+      points.flatMap { point in
+        axis.1.map { value in point.merging([axis.0: value]) { $1 } }
+      }
+    }
+  }
+
+  private static func values(
+    of knob: Knob, around value: Int, _ kernel: KernelDescriptor, _ problem: Problem
+  ) -> [Int] {
+    let s = problem.shape
+    var found: Set<Int> = [value]
+    switch knob {
+    case .kc:
+      let step = GemmBlocking.kStep(of: kernel)
+      for limit in [value / 2, value * 2, s[.k]] where limit >= step {
+        found.insert(evenPart(of: s[.k], atMost: limit, multipleOf: step))
+      }
+    case .mc:
+      for limit in [value / 2, value * 2] where limit >= kernel.mr {
+        found.insert(evenPart(of: s[.m], atMost: limit, multipleOf: kernel.mr))
+      }
+    case .nc:
+      for limit in [value / 2, value * 2] where limit >= kernel.nr {
+        found.insert(evenPart(of: s[.n], atMost: limit, multipleOf: kernel.nr))
+      }
+    case .prefetch:
+      found.formUnion([0, 512, 2048])
+    case .bq:
+      found.formUnion([kernel.mr * 4, kernel.mr * 16])
+    case .bk:
+      found.formUnion([64, 128, 512].filter { $0 <= max(64, s[.tokens]) })
+    case .rows:
+      found.formUnion([max(1, value / 4), min(s[.rows], value * 4)])
+    }
+    return found.sorted()
+  }
+
+  /// Splits `size` into equal parts of at most `limit`, each a multiple of `step`.
+  static func evenPart(of size: Int, atMost limit: Int, multipleOf step: Int) -> Int {
+    let limit = max(step, limit / step * step)
+    let parts = max(1, (size + limit - 1) / limit)
+    let part = (size + parts - 1) / parts
+    return max(step, (part + step - 1) / step * step)
+  }
+}

@@ -1,0 +1,52 @@
+import WallclockCore
+
+/// How far a kernel's output may be from the f64 oracle. Defined once, for tests, bench and tuner.
+public enum Tolerance {
+  /// The unit roundoff of f32, 2⁻²⁴.
+  public static let u = 0x1p-24
+
+  /// For one element of a GEMM's output.
+  ///
+  /// Integer accumulation is exact; its scaled output is within 4u of the f64 value of the same
+  /// integers. Floating accumulation over K is within `min(8√K·u, γ_K)` of the sum of absolute
+  /// products. An epilogue adds its own roundings: GELU's slope is at most 1.13 and it is computed to 8u.
+  ///
+  /// - Parameters:
+  ///   - magnitude: Σ|a·w| behind the element, scaled as the output is, plus |bias|.
+  ///   - value: the oracle's element.
+  ///   - residual: the residual that was added, or 0.
+  public static func gemm(
+    _ kernel: KernelDescriptor, k: Int, epilogue: Epilogue, value: Double, magnitude: Double,
+    residual: Double
+  ) -> Double {
+    let exactSums = kernel.a == .s8 || kernel.a == .u8 || kernel.a == .s16
+    let groups = kernel.b?.groupSize.map { Double(max(1, k / $0)) } ?? 1
+    let growth: Double
+    if exactSums {
+      growth = 4 * u + (groups > 1 ? min(8 * groups.squareRoot() * u, groups * u / (1 - groups * u)) : 0)
+    } else {
+      let terms = Double(max(1, k))
+      growth = min(8 * terms.squareRoot() * u, terms * u / (1 - terms * u)) + 2 * u
+    }
+    var bound = growth * magnitude
+    if epilogue.contains(.gelu) { bound = 1.13 * bound + 8 * u * abs(value - residual) + 1e-37 }
+    if epilogue.contains(.residual) { bound += u * (abs(value) + abs(residual)) }
+    return bound + 2 * u * abs(value) + 1e-40
+  }
+
+  /// Relative Frobenius error of attention in f32.
+  public static let attentionRelativeFrobenius = 5e-6
+
+  /// For one element of a row-wise op, relative to the scale of its row.
+  ///
+  /// - Parameter rowScale: the largest magnitude the element's row has in the oracle's output.
+  public static func rowwise(_ op: Op, channels: Int, value: Double, rowScale: Double) -> Double {
+    switch op {
+    case .gelu: 8 * u * abs(value) + 1e-37
+    case .residual: u * abs(value) + 1e-40
+    case .embedding: 3 * u * rowScale + 1e-40
+    case .layerNorm, .meanPool: 8 * Double(max(1, channels)).squareRoot() * u * max(rowScale, abs(value)) + 1e-30
+    case .quantize, .gemm, .attention: 0
+    }
+  }
+}

@@ -1,0 +1,133 @@
+import WallclockCore
+import WallclockKernels
+import WallclockMachine
+
+/// Measures what this host can reach at most: arithmetic peaks and read bandwidth per cache level.
+///
+/// A ceiling is the best over every probe of its kind in the build: instruction mixes and
+/// accumulator chains, streams and prefetch distances. The winner is found once and then sampled
+/// again whenever a rate needs a ceiling taken beside it in time.
+public final class CeilingProbes {
+  private let machine: Fingerprint
+  private var winners: [Key: Winner] = [:]
+  private let buffers: ReadBuffers
+
+  struct Key: Hashable {
+    var name: String
+    var workers: Int
+  }
+
+  struct Winner {
+    var probe: CeilingProbe
+    var iterations: Int
+  }
+
+  public init(machine: Fingerprint) {
+    self.machine = machine
+    buffers = ReadBuffers(machine: machine)
+  }
+
+  /// The names of ceilings this host has, in the order they are shown.
+  public var names: [String] {
+    let compute = ["int8", "int4", "bf16", "f32"].filter { name in !probes(of: name).isEmpty }
+    let levels = (1...3).filter { machine.cacheBytes(level: $0) != nil }.map { "read.l\($0)" }
+    return compute + levels + ["read.dram"]
+  }
+
+  /// The ceiling called `name` for all workers of `executor` together.
+  ///
+  /// - Parameter samples: how often the winning probe runs, a millisecond each; the value is their median.
+  public func measure(_ name: String, on executor: any Executor, samples: Int = 9) -> Ceiling? {
+    let key = Key(name: name, workers: executor.workerCount)
+    if winners[key] == nil { winners[key] = findWinner(name, on: executor) }
+    guard let winner = winners[key] else { return nil }
+    let rates = (0..<max(1, samples)).map { _ in
+      rate(winner.probe, name, iterations: winner.iterations, on: executor)
+    }
+    return Ceiling(
+      name: name, threads: executor.workerCount, value: OrderStatistics.median(rates),
+      unit: name.hasPrefix("read.") ? "GB/s" : "GOP/s", spread: OrderStatistics.relativeSpread(rates),
+      probe: winner.probe.name)
+  }
+
+  private func findWinner(_ name: String, on executor: any Executor) -> Winner? {
+    var best: (rate: Double, winner: Winner)?
+    for probe in probes(of: name) {
+      // Enough turns for a millisecond; then the best of three.
+      var iterations = 1
+      var elapsed = time(probe, name, iterations: iterations, on: executor).nanoseconds
+      while elapsed < 1e6 {
+        iterations = max(iterations + 1, Int(Double(iterations) * min(64, 1.2e6 / max(elapsed, 1000))))
+        elapsed = time(probe, name, iterations: iterations, on: executor).nanoseconds
+      }
+      let rate = (0..<3).map { _ in self.rate(probe, name, iterations: iterations, on: executor) }.max()!
+      if rate > best?.rate ?? 0 { best = (rate, Winner(probe: probe, iterations: iterations)) }
+    }
+    return best?.winner
+  }
+
+  /// 10⁹ operations or bytes per second.
+  private func rate(_ probe: CeilingProbe, _ name: String, iterations: Int, on executor: any Executor) -> Double {
+    let (amount, nanoseconds) = time(probe, name, iterations: iterations, on: executor)
+    return amount / max(nanoseconds, 1)
+  }
+
+  private func time(
+    _ probe: CeilingProbe, _ name: String, iterations: Int, on executor: any Executor
+  ) -> (amount: Double, nanoseconds: Double) {
+    let workers = executor.workerCount
+    let slices = workers == 1 ? 1 : workers * 8
+    let amounts = AlignedBuffer<Double>(count: slices)
+    let buffers = self.buffers
+    let turns = max(1, iterations / (workers == 1 ? 1 : 8))
+    let start = nanosecondsNow()
+    executor.forEachRange(of: slices, grain: 1) { range, worker in
+      for slice in range {
+        let (data, bytes) = unsafe buffers.region(name, worker: worker, slice: slice, of: slices)
+        unsafe amounts.unsafePointer[slice] = probe.run(turns, data, bytes)
+      }
+    }
+    let elapsed = nanosecondsNow() - start
+    var total = 0.0
+    for slice in 0..<slices { total += amounts[slice] }
+    return (total, Double(elapsed))
+  }
+
+  private func probes(of name: String) -> [CeilingProbe] {
+    let kind = CeilingProbe.Kind(rawValue: name.hasPrefix("read.") ? "read" : name)
+    let isas = Set(machine.isa)
+    return CeilingProbe.all.filter { $0.kind == kind && isas.contains($0.isa) }
+  }
+}
+
+/// Memory for the read probes: half of each private cache per worker, and a region larger than the
+/// last-level cache that the workers share out.
+final class ReadBuffers: @unchecked Sendable {
+  // Sendable: filled once, only read afterwards.
+  private let memory: AlignedBuffer<UInt8>
+  private let machine: Fingerprint
+
+  init(machine: Fingerprint) {
+    self.machine = machine
+    let dram = min(max(4 * machine.lastLevelCacheBytes, 64 << 20), 1 << 30)
+    memory = AlignedBuffer(count: dram)
+    // Touched, so that every page is there and no two share the zero page.
+    for offset in stride(from: 0, to: dram, by: 64) { unsafe memory.unsafePointer[offset] = 1 }
+  }
+
+  /// The bytes slice `slice` reads for ceiling `name`.
+  func region(_ name: String, worker: Int, slice: Int, of slices: Int) -> (UnsafeRawPointer, Int) {
+    let base = unsafe UnsafeRawPointer(memory.unsafePointer)
+    guard name.hasPrefix("read.l"), let level = Int(name.dropFirst(6)),
+      let cache = machine.caches.first(where: { $0.level == level && $0.kind != .instruction })
+    else {
+      let part = memory.count / slices / 4096 * 4096
+      return unsafe (base + slice * part, part)
+    }
+    // Half of the cache, and each sharer's part of a shared one.
+    let bytes = max(4096, cache.bytes / 2 / max(1, min(cache.sharedBy, machine.cpuset.count)) / 4096 * 4096)
+    let offset = worker * bytes
+    guard offset + bytes <= memory.count else { return unsafe (base, min(bytes, memory.count)) }
+    return unsafe (base + offset, bytes)
+  }
+}

@@ -1,0 +1,57 @@
+import WallclockCore
+
+/// A Problem to settle at a thread count.
+public struct TuneTarget: Hashable, Sendable {
+  public var problem: Problem
+  public var threads: Int
+
+  public init(_ problem: Problem, threads: Int) {
+    self.problem = problem
+    self.threads = threads
+  }
+
+  /// What neighbours in M share: a Schedule found at one M is tried first at the next.
+  var family: Family {
+    var shape = problem.shape
+    for dimension in [Dimension.m, .rows, .batch] { shape[dimension] = 1 }
+    return Family(
+      op: problem.op, format: problem.format, shape: shape, epilogue: problem.epilogue,
+      mask: problem.mask, threads: threads)
+  }
+
+  struct Family: Hashable {
+    var op: Op
+    var format: Format
+    var shape: Shape
+    var epilogue: Epilogue
+    var mask: Mask
+    var threads: Int
+  }
+
+  /// Arithmetic of the Problem per thread: how long a run roughly takes, for ordering and budgets.
+  var work: Double { (problem.operations + problem.bytes) / Double(max(1, threads)) }
+}
+
+/// How thoroughly to tune.
+public struct TuneEffort: Sendable {
+  /// Time for everything; targets left when it is used up are measured with their likeliest Schedule.
+  public var budget: Duration
+  /// Time for the samples of a settled Schedule.
+  public var samplingCap: Duration
+  /// Candidates per target at most, the standard Schedule included.
+  public var maximumCandidates: Int
+
+  public init(budget: Duration, samplingCap: Duration, maximumCandidates: Int) {
+    self.budget = budget
+    self.samplingCap = samplingCap
+    self.maximumCandidates = maximumCandidates
+  }
+
+  /// Under three minutes for a small encoder on two cores.
+  public static let quick = TuneEffort(
+    budget: .seconds(130), samplingCap: .milliseconds(120), maximumCandidates: 10)
+
+  public static func full(budget: Duration) -> TuneEffort {
+    TuneEffort(budget: budget, samplingCap: .milliseconds(500), maximumCandidates: 64)
+  }
+}

@@ -1,0 +1,278 @@
+import WallclockCore
+import WallclockCounters
+import WallclockKernels
+import WallclockMachine
+import WallclockMeasure
+import WallclockProfiles
+import WallclockThreads
+
+/// Finds, for each target, the fastest Schedule this host has, and writes it to the journal.
+///
+/// Every candidate is checked against the oracle before it is timed. The standard Schedule is
+/// replaced only by one that is faster beyond the noise floor in an interleaved comparison.
+public final class Tuner {
+  /// What happened to one target, for progress and reports.
+  public enum Event: Sendable {
+    case ceilings([Ceiling])
+    case noiseFloor(Double)
+    /// Settled before this run; nothing was measured.
+    case alreadySettled(TuneTarget)
+    case settled(TuneTarget, Measurement, candidates: Int, done: Int, total: Int)
+    /// A candidate that gave a wrong result or refused to run.
+    case rejected(TuneTarget, Schedule, reason: String)
+    /// No kernel of this build computes it on this host.
+    case skipped(TuneTarget, reason: String)
+  }
+
+  private let machine: Fingerprint
+  private let session: TuneSession
+  private let effort: TuneEffort
+  private let report: (Event) -> Void
+  private let isCancelled: () -> Bool
+  private var pools: [Int: ThreadPool] = [:]
+  private let probes: CeilingProbes
+  private var noiseFloor = 0.01
+  private var winners: [TuneTarget.Family: [(work: Double, schedule: Schedule)]] = [:]
+
+  public init(
+    machine: Fingerprint, session: TuneSession, effort: TuneEffort,
+    isCancelled: @escaping () -> Bool = { false }, report: @escaping (Event) -> Void
+  ) {
+    self.machine = machine
+    self.session = session
+    self.effort = effort
+    self.isCancelled = isCancelled
+    self.report = report
+    probes = CeilingProbes(machine: machine)
+  }
+
+  /// Settles `targets`. What an earlier run of the same pass settled is not measured again.
+  ///
+  /// - Throws: `TuneError.interrupted` when cancelled; what was measured until then is kept.
+  public func run(_ targets: [TuneTarget]) throws {
+    guard !targets.isEmpty else { throw TuneError(.nothingToTune, "no Problem was asked for") }
+    let start = nanosecondsNow()
+    var open: [TuneTarget] = []
+    for target in targets {
+      if let settled = try session.winner(of: target.problem, threads: target.threads) {
+        remember(target, settled.schedule)
+        report(.alreadySettled(target))
+      } else {
+        open.append(target)
+      }
+    }
+    guard !open.isEmpty else { return }
+    try measureCeilings(threadCounts: Set(targets.map(\.threads)).sorted())
+    try measureNoiseFloor()
+
+    let budget = Double(effort.budget / .nanoseconds(1))
+    for (index, target) in open.enumerated() {
+      if isCancelled() { throw TuneError(.interrupted, "interrupted; run the same command again to go on") }
+      let left = budget - Double(nanosecondsNow() - start)
+      // Every target left is owed its final samples; the rest is for searching.
+      let owed = Double(effort.samplingCap / .nanoseconds(1)) * 1.3 * Double(open.count - index)
+      let share = max(0, left - owed) / Double(open.count - index)
+      do {
+        let (measurement, candidates) = try settle(target, searchNanoseconds: share)
+        report(
+          .settled(
+            target, measurement, candidates: candidates, done: targets.count - open.count + index + 1,
+            total: targets.count))
+      } catch let error as KernelError where error.code == .unsupported {
+        report(.skipped(target, reason: error.message))
+      } catch let error as MeasureError where error.code == .interrupted {
+        throw TuneError(.interrupted, "interrupted; run the same command again to go on")
+      }
+    }
+    try session.finish()
+  }
+
+  private func pool(_ threads: Int) throws -> ThreadPool {
+    // One pool at a time: another's workers would spin on the same CPUs.
+    if let pool = pools[threads] { return pool }
+    for (_, pool) in pools { pool.shutdown() }
+    pools.removeAll()
+    let pool = try ThreadPool.onePerCore(of: machine, threads: threads, node: nil)
+    pools[threads] = pool
+    return pool
+  }
+
+  private func measureCeilings(threadCounts: [Int]) throws {
+    guard try session.ceilings().isEmpty else { return }
+    var all: [Ceiling] = []
+    for threads in threadCounts {
+      let pool = try pool(threads)
+      for name in probes.names {
+        if isCancelled() { throw TuneError(.interrupted, "interrupted while measuring ceilings") }
+        if let ceiling = probes.measure(name, on: pool) { all.append(ceiling) }
+      }
+    }
+    try session.record(all)
+    report(.ceilings(all))
+  }
+
+  /// What identical sides differ by on this host: the largest of some A/A comparisons.
+  private func measureNoiseFloor() throws {
+    let pool = try pool(1)
+    let problem = Problem.gemm(.f32, m: 32, n: 256, k: 256)
+    let schedule = try ScheduleSpace.standard(for: problem, threads: 1, machine: machine)
+    let a = try problem.prepare(schedule, machine: machine)
+    let b = try a.rescheduled(schedule)
+    var options = SamplingOptions()
+    options.timeCap = .milliseconds(60)
+    var worst = 0.0
+    for _ in 0..<8 {
+      let comparison = try InterleavedComparison.run(
+        a, on: pool, b, on: pool, noiseFloor: 0, options: options, isCancelled: isCancelled)
+      worst = max(worst, abs(comparison.ratio - 1))
+    }
+    noiseFloor = max(0.003, worst)
+    try session.record(noiseFloor: noiseFloor)
+    report(.noiseFloor(noiseFloor))
+  }
+
+  private func remember(_ target: TuneTarget, _ schedule: Schedule) {
+    winners[target.family, default: []].append((target.work, schedule))
+  }
+
+  // MARK: - One target
+
+  private func settle(
+    _ target: TuneTarget, searchNanoseconds: Double
+  ) throws -> (measurement: Measurement, candidates: Int) {
+    let pool = try pool(target.threads)
+    let problem = target.problem
+    let candidates = try candidates(for: target)
+    let standard = candidates[0]
+    let prepared = try problem.prepare(standard, machine: machine)
+    var field: [Candidate] = []
+    for schedule in candidates {
+      if isCancelled() { throw TuneError(.interrupted, "interrupted; run the same command again to go on") }
+      guard let candidate = admit(schedule, sharing: prepared, target, on: pool) else { continue }
+      field.append(candidate)
+      // One look at each candidate is the least a search costs; stop when even that is too dear.
+      let spent = field.reduce(0) { $0 + $1.pace * 3 }
+      if spent > searchNanoseconds, field.count >= 2 { break }
+    }
+    guard let first = field.first else {
+      throw KernelError(.unsupported, "every Schedule tried for \(problem) was rejected")
+    }
+    var winner = first
+    if field.count > 1 {
+      let finalist = try halve(field, on: pool, nanoseconds: searchNanoseconds * 0.6)
+      if finalist.prepared.schedule != first.prepared.schedule {
+        var options = SamplingOptions()
+        options.minimumSamples = 7
+        options.timeCap = .nanoseconds(Int(max(searchNanoseconds * 0.4, first.pace * 16)))
+        let comparison = try InterleavedComparison.run(
+          first.prepared, on: pool, finalist.prepared, on: pool, noiseFloor: noiseFloor,
+          options: options, isCancelled: isCancelled)
+        if comparison.significant, comparison.ratio > 1 { winner = finalist }
+      }
+    }
+    let measurement = try measure(winner.prepared, check: winner.check, on: pool)
+    try session.record(measurement)
+    try session.settle(problem, winner: measurement.schedule)
+    remember(target, measurement.schedule)
+    return (measurement, field.count)
+  }
+
+  private struct Candidate {
+    var prepared: any PreparedProblem
+    var check: CorrectnessCheck
+    /// Nanoseconds of one run, roughly.
+    var pace: Double
+  }
+
+  /// Prepares and checks a candidate; one that refuses or gives a wrong result is reported and left out.
+  private func admit(
+    _ schedule: Schedule, sharing prepared: any PreparedProblem, _ target: TuneTarget, on pool: ThreadPool
+  ) -> Candidate? {
+    let attempt = Result { () throws(KernelError) -> Candidate in
+      let candidate = try prepared.rescheduled(schedule)
+      let check = try candidate.check(on: pool)
+      return Candidate(prepared: candidate, check: check, pace: pace(of: candidate, on: pool))
+    }
+    switch attempt {
+    case .success(let candidate): return candidate
+    case .failure(let error):
+      report(.rejected(target, schedule, reason: error.message))
+      return nil
+    }
+  }
+
+  private func pace(of prepared: any PreparedProblem, on pool: ThreadPool) -> Double {
+    var best = Double.infinity
+    for i in 0..<2 {
+      let start = nanosecondsNow()
+      prepared.run(copy: i % prepared.copies, on: pool)
+      best = min(best, Double(nanosecondsNow() - start))
+    }
+    return best
+  }
+
+  /// The standard Schedule first, then what won next door, then the grid, nearest to the standard first.
+  private func candidates(for target: TuneTarget) throws -> [Schedule] {
+    let grid = try ScheduleSpace.grid(for: target.problem, threads: target.threads, machine: machine)
+    var result = [grid[0]]
+    let known = (winners[target.family] ?? []).sorted {
+      abs($0.work - target.work) < abs($1.work - target.work)
+    }
+    for (_, schedule) in known.prefix(2) where !result.contains(schedule) { result.append(schedule) }
+    // One point per kernel before any second point of the same one.
+    var perKernel: [String: Int] = [:]
+    let ordered = grid.dropFirst().map { schedule -> (turn: Int, distance: Int, schedule: Schedule) in
+      let turn = perKernel[schedule.kernel, default: schedule.kernel == grid[0].kernel ? 1 : 0]
+      perKernel[schedule.kernel] = turn + 1
+      let distance = schedule.knobs.reduce(0) { $0 + (grid[0].knobs[$1.key] == $1.value ? 0 : 1) }
+      return (turn == 0 ? 0 : 1, distance, schedule)
+    }.sorted { ($0.turn, $0.distance) < ($1.turn, $1.distance) }
+    for entry in ordered where result.count < effort.maximumCandidates && !result.contains(entry.schedule) {
+      result.append(entry.schedule)
+    }
+    return result
+  }
+
+  /// Successive halving: all candidates are sampled in turn, the slower half leaves, the rest are
+  /// sampled twice as often, until one is left or the time is used up.
+  private func halve(
+    _ field: [Candidate], on pool: ThreadPool, nanoseconds: Double
+  ) throws -> Candidate {
+    var field = field
+    let start = nanosecondsNow()
+    var samples = 3
+    while field.count > 1 {
+      var times = [[Double]](repeating: [], count: field.count)
+      for round in 0..<samples {
+        for i in field.indices {
+          if isCancelled() { throw TuneError(.interrupted, "interrupted; run the same command again to go on") }
+          let repetitions = max(1, Int(30_000 / field[i].pace))
+          let begin = nanosecondsNow()
+          for r in 0..<repetitions {
+            field[i].prepared.run(copy: (round * repetitions + r) % field[i].prepared.copies, on: pool)
+          }
+          times[i].append(Double(nanosecondsNow() - begin) / Double(repetitions))
+        }
+        if Double(nanosecondsNow() - start) > nanoseconds, round > 0 { break }
+      }
+      let ranked = field.indices.sorted {
+        OrderStatistics.median(times[$0]) < OrderStatistics.median(times[$1])
+      }
+      let out = Double(nanosecondsNow() - start) > nanoseconds
+      field = ranked.prefix(out ? 1 : (field.count + 1) / 2).map { field[$0] }
+      samples *= 2
+      if field.count == 2, samples > 24 { field.removeLast() }
+    }
+    return field[0]
+  }
+
+  /// The final samples of a Schedule, with the ceilings it is compared to taken before and after.
+  func measure(
+    _ prepared: any PreparedProblem, check: CorrectnessCheck, on pool: ThreadPool
+  ) throws -> Measurement {
+    var options = SamplingOptions()
+    options.timeCap = effort.samplingCap
+    return try MeasuredRun.measure(
+      prepared, check: check, on: pool, options: options, probes: probes, isCancelled: isCancelled)
+  }
+}

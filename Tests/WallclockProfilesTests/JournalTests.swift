@@ -1,0 +1,189 @@
+import Foundation
+import GRDB
+import Testing
+import WallclockCore
+
+@testable import WallclockProfiles
+
+import struct WallclockCore.Measurement
+
+@Suite struct JournalTests {
+  private func begin(_ journal: Journal, startingOver: Bool = false) throws -> TuneSession {
+    try journal.beginTune(
+      on: Fixture.fingerprint, command: "wallclock tune", wallclockVersion: "0.1.0",
+      conditions: Fixture.conditions,
+      startingOver: startingOver)
+  }
+
+  private func rows(_ journal: Journal, _ table: String) throws -> Int {
+    try journal.read { try Int.fetchOne($0, sql: "SELECT COUNT(*) FROM \(table)") ?? -1 }
+  }
+
+  @Test func resumesWithoutLossOrDoubles() throws {
+    let folder = try TemporaryFolder()
+    let file = folder.url.appending(component: "journal.sqlite")
+    let kept = Fixture.measurement()
+    do {
+      let session = try begin(Journal.open(at: file))
+      #expect(!session.isResumed)
+      try session.record(kept)
+      // The session is not finished and the journal not closed: what a kill leaves behind.
+    }
+    let journal = try Journal.open(at: file)
+    let session = try begin(journal)
+    #expect(session.isResumed)
+    #expect(try session.measurement(for: kept.problem, schedule: kept.schedule) == kept)
+    #expect(try !session.isSettled(kept.problem, threads: 1))
+    try session.record(Fixture.measurement(nanoseconds: 1000))
+    #expect(try rows(journal, "measurement") == 1)
+    try session.settle(kept.problem, winner: kept.schedule)
+    try session.settle(kept.problem, winner: kept.schedule)
+    #expect(try rows(journal, "winner") == 1)
+    #expect(try session.isSettled(kept.problem, threads: 1))
+    #expect(try !session.isSettled(kept.problem, threads: 2))
+    #expect(try session.winner(of: kept.problem, threads: 1)?.samples.medianNanoseconds == 1000)
+    try session.finish()
+  }
+
+  /// The files as they lie at any moment are what `kill -9` leaves: nothing recorded may be missing in them.
+  @Test func whatIsRecordedIsInTheFilesAtOnce() throws {
+    let folder = try TemporaryFolder()
+    let journal = try Journal.open(at: folder.url.appending(component: "journal.sqlite"))
+    let session = try begin(journal)
+    for count in 1...5 {
+      try session.record(Fixture.measurement(m: count))
+      let copy = folder.url.appending(component: "copy\(count)")
+      try FileManager.default.createDirectory(at: copy, withIntermediateDirectories: true)
+      for file in ["journal.sqlite", "journal.sqlite-wal"] {
+        try FileManager.default.copyItem(
+          at: folder.url.appending(component: file), to: copy.appending(component: file))
+      }
+      #expect(try rows(Journal.open(at: copy.appending(component: "journal.sqlite")), "measurement") == count)
+    }
+  }
+
+  @Test func schedulesThatDifferInBackendOnlyAreTwo() throws {
+    let folder = try TemporaryFolder()
+    let journal = try Journal.open(at: folder.url.appending(component: "j"))
+    let session = try begin(journal)
+    var second = Fixture.measurement(nanoseconds: 5)
+    second.schedule.backend = .numa
+    try session.record(Fixture.measurement())
+    try session.record(second)
+    #expect(
+      try session.measurements(of: second.problem, threads: 1).map(\.schedule.backend) == [.numa, .simd])
+  }
+
+  @Test func settlesOnlyWhatWasRecorded() throws {
+    let folder = try TemporaryFolder()
+    let session = try begin(Journal.open(at: folder.url.appending(component: "j")))
+    let measurement = Fixture.measurement()
+    #expect(throws: ProfileError.self) {
+      try session.settle(measurement.problem, winner: measurement.schedule)
+    }
+    try session.record(measurement)
+    try session.settle(measurement.problem, winner: measurement.schedule)
+    try session.invalidate(measurement.problem)
+    #expect(try !session.isSettled(measurement.problem, threads: 1))
+    #expect(try session.measurement(for: measurement.problem, schedule: measurement.schedule) == nil)
+  }
+
+  @Test func startingOverKeepsTheOldPassUntilResettled() throws {
+    let folder = try TemporaryFolder()
+    let journal = try Journal.open(at: folder.url.appending(component: "j"))
+    let first = try begin(journal)
+    for m in [16, 128] {
+      let measurement = Fixture.measurement(m: m, nanoseconds: Double(m))
+      try first.record(measurement)
+      try first.settle(measurement.problem, winner: measurement.schedule)
+    }
+    let second = try begin(journal, startingOver: true)
+    #expect(second.pass == first.pass + 1 && !second.isResumed)
+    let again = Fixture.measurement(m: 16, nanoseconds: 15)
+    #expect(try second.measurement(for: again.problem, schedule: again.schedule) == nil)
+    try second.record(again)
+    try second.settle(again.problem, winner: again.schedule)
+    let profile = try journal.profile(of: Fixture.fingerprint, name: "p")
+    #expect(profile.measurements.map(\.samples.medianNanoseconds).sorted() == [15, 128])
+  }
+
+  @Test func exportsAndImports() throws {
+    let folder = try TemporaryFolder()
+    let journal = try Journal.open(at: folder.url.appending(component: "a"))
+    #expect(throws: ProfileError.self) { try journal.profile(of: Fixture.fingerprint, name: "p") }
+    let session = try begin(journal)
+    let winner = Fixture.measurement(nanoseconds: 500)
+    let loser = Fixture.measurement(nanoseconds: 900, kernel: "gemm_f32f32_scalar_4x4")
+    for measurement in [winner, loser] { try session.record(measurement) }
+    try session.settle(winner.problem, winner: winner.schedule)
+    try session.record([Fixture.ceiling])
+    try session.record(noiseFloor: 0.015)
+    try session.record(modelError: ModelError(median: 0, percentile95: 0, worst: 0, count: 0))
+    #expect(try session.ceilings() == [Fixture.ceiling])
+    let profile = try journal.profile(of: Fixture.fingerprint, name: "p", alternatives: true)
+    #expect(profile.measurements == [winner])
+    #expect(profile.alternatives == [loser])
+    #expect(profile.ceilings == [Fixture.ceiling])
+    #expect(profile.noiseFloor == 0.015 && profile.modelError?.count == 0)
+
+    let other = try Journal.open(at: folder.url.appending(component: "b"))
+    try other.importProfile(profile)
+    try other.importProfile(profile)
+    var again = try other.profile(of: Fixture.fingerprint, name: "p", alternatives: true)
+    again.modelError = profile.modelError
+    again.createdAt = profile.createdAt
+    #expect(again == profile)
+    #expect(try rows(other, "measurement") == 2)
+    #expect(try other.machines().map(\.settled) == [1])
+
+    var damaged = profile
+    damaged.measurements[0].samples.medianNanoseconds = -1
+    #expect(throws: ProfileError.self) { try other.importProfile(damaged) }
+    #expect(try rows(other, "session") == 2)
+  }
+
+  @Test func refusesNewerAndForeignFiles() throws {
+    let folder = try TemporaryFolder()
+    let file = folder.url.appending(component: "journal.sqlite")
+    do {
+      let journal = try Journal.open(at: file)
+      try journal.write { try $0.execute(sql: "INSERT INTO grdb_migrations VALUES ('v999')") }
+    }
+    let newer = try #require(throws: ProfileError.self) { try Journal.open(at: file) }
+    #expect(newer.code == .newerSchema)
+
+    let foreign = folder.url.appending(component: "text")
+    try Data(repeating: 65, count: 8192).write(to: foreign)
+    let invalid = try #require(throws: ProfileError.self) { try Journal.open(at: foreign) }
+    #expect(invalid.exitStatus == .badData, "\(invalid.message)")
+
+    let blocked = try #require(throws: ProfileError.self) {
+      try Journal.open(at: foreign.appending(component: "j"))
+    }
+    #expect(blocked.exitStatus == .cannotCreate, "\(blocked.message)")
+  }
+
+  @Test func writersInTwoConnectionsWaitForEachOther() async throws {
+    let folder = try TemporaryFolder()
+    let file = folder.url.appending(component: "journal.sqlite")
+    _ = try Journal.open(at: file)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for part in 0..<4 {
+        group.addTask {
+          let journal = try Journal.open(at: file)
+          let session = try begin(journal)
+          for i in 0..<10 { try session.record(Fixture.measurement(m: 1 + part * 10 + i)) }
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(try rows(Journal.open(at: file), "measurement") == 40)
+  }
+
+  @Test func recordsAreDurableAndInWAL() throws {
+    let folder = try TemporaryFolder()
+    let journal = try Journal.open(at: folder.url.appending(component: "j"))
+    #expect(try journal.read { try String.fetchOne($0, sql: "PRAGMA journal_mode") } == "wal")
+    #expect(try journal.read { try Int.fetchOne($0, sql: "PRAGMA synchronous") } == 2)
+  }
+}

@@ -1,0 +1,68 @@
+// What the quantising kernels share: the one formula they all follow, so that they agree bit for bit,
+// and the walk over rows.
+//
+//   s = max|x| / 127, in f32; s below the least normal float counts as 0
+//   q = rne(x · (1/s)), the reciprocal rounded to f32 once a row; s = 0 ⇒ q = 0
+//
+// |x|·(1/s) ≤ 127·(1 + 3·2⁻²⁴), so that no clamp is needed. A row with a NaN or an infinity gets scale
+// NaN and q = 0.
+//
+// Include inside the target region of the ISA; nothing is included here.
+
+namespace {
+
+constexpr float least_normal = 1.17549435e-38f;
+constexpr uint32_t infinity_bits = 0x7f800000u;
+
+struct quantize_scale {
+  float scale, reciprocal;  // reciprocal 0: every q of the row is 0
+  bool finite;
+};
+
+// From the greatest bit pattern of |x|, which orders as the magnitudes do, infinities and NaN last.
+WC_INLINE quantize_scale quantize_scale_of(uint32_t greatest_bits) {
+  if (greatest_bits >= infinity_bits) return {__builtin_nanf(""), 0.0f, false};
+  float greatest;
+  memcpy(&greatest, &greatest_bits, sizeof greatest);
+  const float scale = greatest / 127.0f;
+  if (scale < least_normal) return {0.0f, 0.0f, true};
+  return {scale, 1.0f / scale, true};
+}
+
+// Rows of Kernel::element: Kernel::greatest finds the greatest |x| bits of a row, Kernel::write its
+// codes, Kernel::group_sum the sum of `count` codes as s8 values, Kernel::zero is the code of 0.
+template <class Kernel>
+WC_INLINE wc_status quantize_rows(const wc_rowwise_args &g) {
+  using element = typename Kernel::element;
+  if (g.ldq < g.columns || !g.scale || (g.group && !g.sums)) return WC_INVALID_ARGUMENT;
+  for (size_t r = 0; r < g.rows; ++r) {
+    const float *x = g.x + r * g.ldx;
+    element *q = static_cast<element *>(g.q) + r * g.ldq;
+    const quantize_scale s = quantize_scale_of(Kernel::greatest(x, g.columns));
+    g.scale[r] = s.scale;
+    size_t written = 0;
+    if (s.finite) {
+      Kernel::write(x, g.columns, s.reciprocal, q);
+      written = g.columns;
+    }
+    for (size_t c = written; c < g.ldq; ++c) q[c] = Kernel::zero;
+    if (g.group) {
+      int32_t *sums = g.sums + r * g.ld_sums;
+      for (size_t c = 0, i = 0; c < g.columns; c += g.group, ++i) {
+        const size_t left = g.columns - c;
+        sums[i] = Kernel::group_sum(q + c, left < g.group ? left : g.group);
+      }
+    }
+  }
+  return WC_OK;
+}
+
+// The nearest bf16, ties to even; NaN becomes a quiet NaN of the same sign.
+WC_INLINE uint16_t bf16_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  if ((bits & 0x7fffffffu) > infinity_bits) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+}  // namespace

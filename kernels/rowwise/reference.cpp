@@ -1,0 +1,102 @@
+// The row-wise ops as plain loops in f64: the oracle's twin.
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "../common/isa.hpp"
+#include "CWallclockKernels.h"
+
+#include "quantize.hpp"
+
+namespace {
+
+double value_of(const wc_rowwise_args &g, size_t r, size_t c) {
+  const double x = g.x[r * g.ldx + c];
+  return g.residual ? x + g.residual[r * g.ldr + c] : x;
+}
+
+void layer_norm(const wc_rowwise_args &g, size_t r, double *y) {
+  double mean = 0, square = 0;
+  for (size_t c = 0; c < g.columns; ++c) mean += value_of(g, r, c);
+  mean /= static_cast<double>(g.columns);
+  for (size_t c = 0; c < g.columns; ++c) {
+    const double d = value_of(g, r, c) - mean;
+    square += d * d;
+  }
+  const double deviation = sqrt(square / static_cast<double>(g.columns) + g.epsilon);
+  for (size_t c = 0; c < g.columns; ++c) {
+    y[c] = (value_of(g, r, c) - mean) / deviation * g.weight[c] + g.bias[c];
+  }
+}
+
+// The formula of quantize.hpp, whose roundings to f32 are part of it; without scales, the row's bf16.
+void quantize(const wc_rowwise_args &g, size_t r, double *y) {
+  const float *x = g.x + r * g.ldx;
+  uint32_t greatest = 0;
+  for (size_t c = 0; c < g.columns; ++c) {
+    uint32_t bits;
+    memcpy(&bits, x + c, sizeof bits);
+    bits &= 0x7fffffffu;
+    greatest = bits > greatest ? bits : greatest;
+  }
+  const quantize_scale s = quantize_scale_of(greatest);
+  for (size_t c = 0; c < g.columns; ++c) {
+    if (g.scale) {
+      const float product = x[c] * s.reciprocal;
+      y[c] = s.finite ? nearbyint(static_cast<double>(product)) * static_cast<double>(s.scale) : NAN;
+    } else {
+      const uint32_t bits = static_cast<uint32_t>(bf16_of(x[c])) << 16;
+      float value;
+      memcpy(&value, &bits, sizeof value);
+      y[c] = value;
+    }
+  }
+}
+
+void mean_pool(const wc_rowwise_args &g, size_t s, double *y) {
+  const size_t first = static_cast<size_t>(g.starts[s]), end = static_cast<size_t>(g.starts[s + 1]);
+  double square = 0;
+  for (size_t c = 0; c < g.columns; ++c) {
+    double sum = 0;
+    for (size_t r = first; r < end; ++r) sum += g.x[r * g.ldx + c];
+    y[c] = end > first ? sum / static_cast<double>(end - first) : 0;
+    square += y[c] * y[c];
+  }
+  if (!g.normalize || square == 0) return;
+  for (size_t c = 0; c < g.columns; ++c) y[c] /= sqrt(square);
+}
+
+double embedding(const wc_rowwise_args &g, size_t r, size_t c) {
+  double sum = 0;
+  for (size_t t = 0; t < g.table_count; ++t) {
+    sum += g.tables[t][static_cast<size_t>(g.ids[t][r]) * g.columns + c];
+  }
+  return sum;
+}
+
+}  // namespace
+
+extern "C" wc_status wc_rowwise_reference(wc_op op, const wc_rowwise_args *args, double *y) {
+  const wc_rowwise_args &g = *args;
+  for (size_t r = 0; r < g.rows; ++r, y += g.columns) {
+    switch (op) {
+      case WC_OP_quantize: quantize(g, r, y); break;
+      case WC_OP_layer_norm: layer_norm(g, r, y); break;
+      case WC_OP_mean_pool: mean_pool(g, r, y); break;
+      case WC_OP_gelu:
+        for (size_t c = 0; c < g.columns; ++c) {
+          const double x = g.x[r * g.ldx + c];
+          y[c] = x == -INFINITY ? 0 : 0.5 * x * erfc(-x * 0.70710678118654752440);
+        }
+        break;
+      case WC_OP_residual:
+        for (size_t c = 0; c < g.columns; ++c) y[c] = value_of(g, r, c);
+        break;
+      case WC_OP_embedding:
+        for (size_t c = 0; c < g.columns; ++c) y[c] = embedding(g, r, c);
+        break;
+      default: return WC_UNSUPPORTED;
+    }
+  }
+  return WC_OK;
+}
