@@ -13,10 +13,10 @@ struct simd {
   static WC_INLINE s32 zero_s32() { return _mm256_setzero_si256(); }
   static WC_INLINE f32 load(const float *p) { return _mm256_loadu_ps(p); }
   static WC_INLINE void store(float *p, f32 x) { _mm256_storeu_ps(p, x); }
-  static WC_INLINE s32 load(const int32_t *p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p)); }
-  static WC_INLINE void store(int32_t *p, s32 x) { _mm256_storeu_si256(reinterpret_cast<__m256i *>(p), x); }
   static WC_INLINE s32 load_bytes(const void *p) { return _mm256_loadu_si256(static_cast<const __m256i *>(p)); }
   static WC_INLINE void store_bytes(void *p, s32 x) { _mm256_storeu_si256(static_cast<__m256i *>(p), x); }
+  static WC_INLINE s32 load(const int32_t *p) { return load_bytes(p); }
+  static WC_INLINE void store(int32_t *p, s32 x) { store_bytes(p, x); }
   static WC_INLINE f32 broadcast(float x) { return _mm256_set1_ps(x); }
   static WC_INLINE s32 broadcast(int32_t x) { return _mm256_set1_epi32(x); }
   static WC_INLINE f32 add(f32 x, f32 y) { return _mm256_add_ps(x, y); }

@@ -55,6 +55,10 @@ struct simd {
 
   // The first `count` lanes (0…16); the others are neither read nor written.
   static WC_INLINE __mmask16 mask(size_t count) { return static_cast<__mmask16>((1u << count) - 1); }
-  static WC_INLINE f32 load_first(const float *p, size_t count) { return _mm512_maskz_loadu_ps(mask(count), p); }
-  static WC_INLINE void store_first(float *p, f32 x, size_t count) { _mm512_mask_storeu_ps(p, mask(count), x); }
+  static WC_INLINE f32 load_first(const float *p, size_t count) {
+    return _mm512_maskz_loadu_ps(mask(count), p);
+  }
+  static WC_INLINE void store_first(float *p, f32 x, size_t count) {
+    _mm512_mask_storeu_ps(p, mask(count), x);
+  }
 };
