@@ -17,21 +17,31 @@ struct f32q4_family {
     return g.k % G == 0 && (g.k == 0 || g.m <= MR || g.scratch);
   }
 
+  // The bit at which a pair of k-steps holds its K value i: bytes are K, low nibbles the first step.
+  static constexpr int place(int i) { return i < 4 ? 8 * i : 8 * (i - 4) + 4; }
+
   // Values block·32 ..< block·32 + 32 of one record to f32 rows of `width` columns.
   static WC_INLINE void expand(const char *record, size_t block, float *to, size_t width) {
     for (size_t v = 0; v < NR / simd::lanes; ++v) {
       const simd::f32 scale = simd::load_f16(record + codes_bytes + v * simd::lanes * 2);
       const simd::f32 zero = simd::mul(scale, simd::broadcast(-8.0f));
+      // A code at bit `at` counts 2^at times too much; its scale makes up for it. Exact throughout:
+      // |code − 8| ≤ 8 times an 11-bit significand.
+      simd::f32 scales[8];
 #pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const int at = place(i);
+        scales[i] = at == 28 ? scale : simd::mul(scale, simd::broadcast(1.0f / static_cast<float>(1 << at)));
+      }
+#pragma nounroll
       for (int pair = 0; pair < 4; ++pair) {
-        simd::s32 x = simd::load_bytes(record + (block * 4 + pair) * pair_bytes + v * simd::lanes * 4);
+        const simd::s32 x =
+            simd::load_bytes(record + (block * 4 + pair) * pair_bytes + v * simd::lanes * 4);
         float *row = to + pair * 8 * width + v * simd::lanes;
 #pragma unroll
-        for (int p = 0; p < 4; ++p) {
-          // exact: |code − 8| ≤ 8 times an 11-bit significand
-          simd::store(row + p * width, simd::fma(simd::to_f32(simd::low_code(x, 8 * p)), scale, zero));
-          simd::store(
-              row + (p + 4) * width, simd::fma(simd::to_f32(simd::low_code(x, 8 * p + 4)), scale, zero));
+        for (int i = 0; i < 8; ++i) {
+          const simd::f32 code = simd::to_f32(simd::code_in_place(x, place(i)));
+          simd::store(row + i * width, simd::fma(code, scales[i], zero));
         }
       }
     }

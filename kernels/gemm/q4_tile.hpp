@@ -89,8 +89,9 @@ struct packed_codes {
   size_t panel_bytes;
 
   WC_INLINE simd::s32 load(int step, int x) const {
+    const char *panel = b + (x / vectors) * panel_bytes;
     const simd::s32 pair = simd::load_bytes(
-        b + (x / vectors) * panel_bytes + size_t(step / 2) * record::pair_bytes + (x % vectors) * record::vector_bytes);
+        panel + size_t(step / 2) * record::pair_bytes + (x % vectors) * record::vector_bytes);
     return step % 2 ? simd::high_codes(pair) : simd::low_codes(pair);
   }
   WC_INLINE simd::f32 scale(int x) const {

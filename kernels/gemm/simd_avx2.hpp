@@ -13,10 +13,10 @@ struct simd {
   static WC_INLINE s32 zero_s32() { return _mm256_setzero_si256(); }
   static WC_INLINE f32 load(const float *p) { return _mm256_loadu_ps(p); }
   static WC_INLINE void store(float *p, f32 x) { _mm256_storeu_ps(p, x); }
-  static WC_INLINE s32 load(const int32_t *p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(p)); }
-  static WC_INLINE void store(int32_t *p, s32 x) { _mm256_storeu_si256(reinterpret_cast<__m256i *>(p), x); }
   static WC_INLINE s32 load_bytes(const void *p) { return _mm256_loadu_si256(static_cast<const __m256i *>(p)); }
   static WC_INLINE void store_bytes(void *p, s32 x) { _mm256_storeu_si256(static_cast<__m256i *>(p), x); }
+  static WC_INLINE s32 load(const int32_t *p) { return load_bytes(p); }
+  static WC_INLINE void store(int32_t *p, s32 x) { store_bytes(p, x); }
   static WC_INLINE f32 broadcast(float x) { return _mm256_set1_ps(x); }
   static WC_INLINE s32 broadcast(int32_t x) { return _mm256_set1_epi32(x); }
   static WC_INLINE f32 add(f32 x, f32 y) { return _mm256_add_ps(x, y); }
@@ -44,9 +44,10 @@ struct simd {
   // 4-bit codes, and dot products of them with s8 in s16 (up to eight sums of a pair fit).
   static WC_INLINE s32 low_codes(s32 x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
   static WC_INLINE s32 high_codes(s32 x) { return low_codes(_mm256_srli_epi16(x, 4)); }
-  // One code of each 32-bit lane, from bit `at` up.
-  static WC_INLINE s32 low_code(s32 x, int at) {
-    return _mm256_and_si256(_mm256_srli_epi32(x, at), _mm256_set1_epi32(15));
+  // One code of each 32-bit lane, from bit `at` up, where it lies; the topmost, which would be a sign,
+  // comes down to bit 0.
+  static WC_INLINE s32 code_in_place(s32 x, int at) {
+    return at == 28 ? _mm256_srli_epi32(x, 28) : _mm256_and_si256(x, _mm256_set1_epi32(15 << at));
   }
   static WC_INLINE s32 dot_u8s8_s16(s32 u, s32 s) { return _mm256_maddubs_epi16(u, s); }
   static WC_INLINE s32 add_s16(s32 x, s32 y) { return _mm256_add_epi16(x, y); }

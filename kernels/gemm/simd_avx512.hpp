@@ -44,9 +44,10 @@ struct simd {
   // 4-bit codes, and dot products of them with s8 in s16 (up to eight sums of a pair fit).
   static WC_INLINE s32 low_codes(s32 x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
   static WC_INLINE s32 high_codes(s32 x) { return low_codes(_mm512_srli_epi16(x, 4)); }
-  // One code of each 32-bit lane, from bit `at` up.
-  static WC_INLINE s32 low_code(s32 x, int at) {
-    return _mm512_and_si512(_mm512_srli_epi32(x, at), _mm512_set1_epi32(15));
+  // One code of each 32-bit lane, from bit `at` up, where it lies; the topmost, which would be a sign,
+  // comes down to bit 0.
+  static WC_INLINE s32 code_in_place(s32 x, int at) {
+    return at == 28 ? _mm512_srli_epi32(x, 28) : _mm512_and_si512(x, _mm512_set1_epi32(15 << at));
   }
   static WC_INLINE s32 dot_u8s8_s16(s32 u, s32 s) { return _mm512_maddubs_epi16(u, s); }
   static WC_INLINE s32 add_s16(s32 x, s32 y) { return _mm512_add_epi16(x, y); }
@@ -54,6 +55,10 @@ struct simd {
 
   // The first `count` lanes (0…16); the others are neither read nor written.
   static WC_INLINE __mmask16 mask(size_t count) { return static_cast<__mmask16>((1u << count) - 1); }
-  static WC_INLINE f32 load_first(const float *p, size_t count) { return _mm512_maskz_loadu_ps(mask(count), p); }
-  static WC_INLINE void store_first(float *p, f32 x, size_t count) { _mm512_mask_storeu_ps(p, mask(count), x); }
+  static WC_INLINE f32 load_first(const float *p, size_t count) {
+    return _mm512_maskz_loadu_ps(mask(count), p);
+  }
+  static WC_INLINE void store_first(float *p, f32 x, size_t count) {
+    _mm512_mask_storeu_ps(p, mask(count), x);
+  }
 };
