@@ -12,7 +12,7 @@ public enum TuneTargets {
 
   /// Every Problem of `graph` under `workloads` and `formats` at each thread count, once; those of
   /// the workloads named first come first. Each format's weights are measured in the state they are
-  /// in when the whole model has that format: cold when it outgrows the last-level cache.
+  /// in when the whole model has that format: warm, or cold when it outgrows the last-level cache.
   public static func targets(
     for graph: ModelGraph, workloads: [Workload], formats: [Format], threadCounts: [Int],
     machine: Fingerprint
@@ -28,7 +28,7 @@ public enum TuneTargets {
             if node.hasWeights, case .gemm(_, let k, _) = node.work, !format.admits(k: k) { continue }
             let bytes = graph.weightBytes { _ in format }
             let state: OperandState =
-              node.hasWeights && bytes > machine.lastLevelCacheBytes * 7 / 8 ? .cold : .hot
+              node.hasWeights && bytes > machine.lastLevelCacheBytes * 7 / 8 ? .cold : .warm
             let target = TuneTarget(node.problem(workload, format: format, state: state), threads: threads)
             if seen.insert(target).inserted { result.append(target) }
           }

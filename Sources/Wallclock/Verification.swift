@@ -86,6 +86,7 @@ public final class Verifier {
       randomWeights ? .random(model.configuration, seed: 1) : .checkpoint(try model.weights())
     let batch = Self.tokens(workload, vocabulary: model.configuration.vocabularySize)
     let probes = CeilingProbes(machine: machine)
+    let speed = Rescaling(profile)
     let sentences = randomWeights ? [] : try VerificationSentences.all.map { try model.encode($0) }
 
     var results: [Verdict.Result] = []
@@ -117,12 +118,21 @@ public final class Verifier {
       var options = SamplingOptions()
       options.timeCap = .milliseconds(Int64(seconds * 1000 / Double(max(1, Set(plans.map(\.threads)).count))))
       let before = ceilings(names, probes, pool)
+      // The latency between cores changes while this runs where a hypervisor moves them.
+      var handoffs: [Double] = []
+      let handoff = HandoffProbe(on: pool)
       let summaries = try MeasuredRun.patiently {
-        var sides = encoders.map { encoder in TimedSide { _ in _ = try? encoder.encode(batch) } }
+        handoffs = []
+        var sides = encoders.map { encoder in
+          TimedSide(preparedBy: { _ in if let handoff { handoffs.append(handoff.latency()) } }) { _ in
+            _ = try? encoder.encode(batch)
+          }
+        }
         return try Sampler.sample(&sides, options: options, isCancelled: isCancelled).summaries
       }
       let after = ceilings(names, probes, pool)
-      let now = before.merging(after) { ($0 + $1) / 2 }
+      var now = before.merging(after) { ($0 + $1) / 2 }
+      now["handoff"] = handoffs.isEmpty ? nil : handoffs.sorted()[handoffs.count / 2]
 
       for (index, plan) in group.enumerated() {
         var nodes: [String: Double] = [:]
@@ -141,7 +151,9 @@ public final class Verifier {
             sentences: cosines.count)
         }
         let rescaled = plan.settings.reduce(0) { sum, setting in
-          sum + setting.predicted.milliseconds * speedChange(setting, threads: threads, now: now)
+          sum
+            + speed.milliseconds(
+              setting, peak: MeasuredRun.ceilingNames(for: setting.problem).first, profile: profile, now: now)
         }
         let measured = summaries[index].medianNanoseconds / 1e6
         let interval = summaries[index].intervalNanoseconds
@@ -184,16 +196,6 @@ public final class Verifier {
       uniqueKeysWithValues: names.compactMap { name in
         probes.measure(name, on: pool, samples: 5).map { (name, $0.value) }
       })
-  }
-
-  /// How much longer a node takes now than when it was profiled, by the ceiling it was measured beside.
-  private func speedChange(_ setting: Plan.Setting, threads: Int, now: [String: Double]) -> Double {
-    guard let name = MeasuredRun.ceilingNames(for: setting.problem).first, let today = now[name], today > 0
-    else { return 1 }
-    let beside = profile.measurement(of: setting.problem, threads: threads)?
-      .ceilings.first { $0.name == name }
-    let then = beside ?? profile.ceilings.first { $0.name == name && $0.threads == threads }
-    return then.map { $0.value / today } ?? 1
   }
 }
 

@@ -32,7 +32,7 @@ struct ProblemOptions: ParsableArguments {
   @Option(name: .long, help: "Row-wise ops: columns.") var channels: Int?
   @Option(name: .long, help: "Attention: full or causal.") var mask: Mask = .full
   @Option(name: .long, help: "GEMM: what follows in the same pass, e.g. bias+gelu.") var epilogue: Epilogue = []
-  @Option(name: .long, help: "hot (operands in cache) or cold (weights from DRAM).") var state: OperandState?
+  @Option(name: .long, help: "hot (operands in cache), warm (as in a model that fits the last-level cache) or cold (weights from DRAM).") var state: OperandState?
   @Option(name: .long, help: "A .shapes file: one Problem a line.") var shapes: String?
 
   /// The Problems the flags and the file name together; empty when neither names any.

@@ -105,17 +105,20 @@ public struct Conditions: Hashable, Sendable, Codable {
 
 /// The best rate anything was seen to reach on this host.
 public struct Ceiling: Hashable, Sendable, Codable {
-  /// `int8`, `int4`, `bf16`, `f32`, `read.l1`, `read.l2`, `read.l3`, `read.dram`.
+  /// `int8`, `int4`, `bf16`, `f32`, `read.l1`, `read.l2`, `read.l3`, `read.dram`; `handoff`.
   public var name: String
   public var threads: Int
   /// In `unit`: the median of the winning probe's samples.
   public var value: Double
-  /// `GOP/s` or `GB/s` (10⁹).
+  /// `GOP/s` or `GB/s` (10⁹), or `ns` for a latency.
   public var unit: String
   /// Half the width of the middle 95 % of the samples, relative to the value.
   public var spread: Double
   /// The probe that won: instruction mix, streams, prefetch distance.
   public var probe: String
+
+  /// Whether it leaves more to be had: a higher rate, or a shorter time.
+  public func isBetter(than other: Ceiling) -> Bool { unit == "ns" ? value < other.value : value > other.value }
 
   public init(name: String, threads: Int, value: Double, unit: String, spread: Double, probe: String) {
     self.name = name

@@ -88,11 +88,15 @@ public enum Mask: String, Hashable, Sendable, Codable, CaseIterable {
   case full, causal
 }
 
-/// Where the operands lie when a Problem is timed: two states are two Problems.
+/// Where the operands lie when a Problem is timed: each state is a Problem of its own.
 public enum OperandState: String, Hashable, Sendable, Codable, CaseIterable {
-  /// Operands in cache, as far as they fit.
+  /// Operands in the nearest cache they fit, as repeated runs leave them: what a kernel can reach.
   case hot
-  /// Weights streamed from DRAM, rotating over more buffers than the last-level cache holds.
+  /// As inside a model that fits the last-level cache: weights come from there, rotating over more than
+  /// the private caches hold, and the activations were just written by the other threads too.
+  case warm
+  /// As inside a model that does not: weights streamed from DRAM, rotating over more than the
+  /// last-level cache holds, and the activations just written.
   case cold
 }
 
@@ -128,15 +132,16 @@ public struct Problem: Hashable, Sendable, Codable {
 
   /// `batch` sequences of `tokens` each attending to themselves.
   public static func attention(
-    batch: Int, tokens: Int, heads: Int, headDim: Int, mask: Mask = .full
+    batch: Int, tokens: Int, heads: Int, headDim: Int, mask: Mask = .full, state: OperandState = .hot
   ) -> Problem {
     Problem(
-      .attention, shape: [.batch: batch, .tokens: tokens, .heads: heads, .headDim: headDim], mask: mask)
+      .attention, shape: [.batch: batch, .tokens: tokens, .heads: heads, .headDim: headDim], mask: mask,
+      state: state)
   }
 
   /// A row-wise op over `rows×channels`.
-  public static func rowwise(_ op: Op, rows: Int, channels: Int) -> Problem {
-    Problem(op, shape: [.rows: rows, .channels: channels])
+  public static func rowwise(_ op: Op, rows: Int, channels: Int, state: OperandState = .hot) -> Problem {
+    Problem(op, shape: [.rows: rows, .channels: channels], state: state)
   }
 
   /// Arithmetic operations of the unmasked work; a multiply-add is two. Row-wise ops count one per element.
@@ -166,9 +171,9 @@ public struct Problem: Hashable, Sendable, Codable {
       return 16 * Double(s[.batch]) * Double(s[.tokens]) * Double(s[.heads]) * Double(s[.headDim])
     case .quantize:
       return 5 * Double(s[.rows]) * Double(s[.channels])
-    case .layerNorm, .residual:
+    case .layerNorm, .residual, .embedding:
       return 12 * Double(s[.rows]) * Double(s[.channels])
-    case .gelu, .embedding:
+    case .gelu:
       return 8 * Double(s[.rows]) * Double(s[.channels])
     case .meanPool:
       return 4 * Double(s[.rows]) * Double(s[.channels])

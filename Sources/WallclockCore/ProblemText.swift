@@ -47,7 +47,7 @@ extension Problem {
       self.mask = mask
     case "state":
       guard let state = OperandState(rawValue: value) else {
-        throw ProblemTextError(message: "state=\(value): known are hot, cold")
+        throw ProblemTextError(message: "state=\(value): known are hot, warm, cold")
       }
       self.state = state
     default:

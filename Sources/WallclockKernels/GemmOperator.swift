@@ -121,7 +121,7 @@ public final class GemmOperator: Sendable {
       unsafe rows.sums = groups > 0 ? workspace.sums.unsafePointer : nil
       unsafe rows.ld_sums = groups
       unsafe rows.group = group
-      unsafe runRows(quantizer, rows, count: m, grain: b.quantizeRows, elementBytes: elementBytes, on: executor)
+      unsafe runRows(quantizer, rows, count: m, grain: GemmBlocking.quantizeRows, elementBytes: elementBytes, on: executor)
       unsafe args.a = UnsafeRawPointer(q)
       unsafe args.lda = ldq
       unsafe args.a_scale = UnsafePointer(workspace.scales.unsafePointer)
@@ -131,7 +131,7 @@ public final class GemmOperator: Sendable {
     } else if needsCopy {
       let copy = unsafe UnsafeMutableRawPointer(workspace.activations.unsafePointer)
         .assumingMemoryBound(to: Float.self)
-      executor.forEachRange(of: m, grain: b.quantizeRows) { range, _ in
+      executor.forEachRange(of: m, grain: GemmBlocking.quantizeRows) { range, _ in
         for row in range {
           unsafe (copy + row * ldq).update(from: a + row * lda, count: k)
           unsafe (copy + row * ldq + k).update(repeating: 0, count: paddedK - k)
@@ -220,7 +220,7 @@ struct GemmBlocking: Sendable {
   var kc: Int
   var prefetch: Int
   /// Rows per range when activations are quantised.
-  var quantizeRows: Int { 8 }
+  static var quantizeRows: Int { 8 }
 
   init(kernel: KernelDescriptor, n: Int, k: Int, knobs: [Knob: Int]) throws(KernelError) {
     for (knob, value) in knobs {

@@ -63,6 +63,15 @@ final class PreparedAttention: PreparedProblem {
     }
   }
 
+  func rewriteActivations(copy: Int, on executor: any Executor) {
+    let width = problem.shape[.heads] * problem.shape[.headDim]
+    unsafe ActivationRows.rewrite(
+      [
+        ActivationRows(operands.qkv.unsafePointer + copy * rowsPerCopy * 3 * width, columns: 3 * width),
+        ActivationRows(operands.o.unsafePointer, columns: width),
+      ], count: rowsPerCopy, on: executor)
+  }
+
   func check(on executor: any Executor) throws(KernelError) -> CorrectnessCheck {
     run(copy: 0, on: executor)
     let s = problem.shape

@@ -89,6 +89,18 @@ final class PreparedGemm: PreparedProblem {
       residual: operands.residual.unsafePointer, ldr: s[.n], workspace: workspace, on: executor)
   }
 
+  func rewriteActivations(copy: Int, on executor: any Executor) {
+    let s = problem.shape
+    var rows = unsafe [
+      ActivationRows(operands.a.unsafePointer, columns: s[.k]),
+      ActivationRows(operands.c.unsafePointer, columns: s[.n]),
+    ]
+    if problem.epilogue.contains(.residual) {
+      unsafe rows.append(ActivationRows(operands.residual.unsafePointer, columns: s[.n]))
+    }
+    ActivationRows.rewrite(rows, count: s[.m], on: executor)
+  }
+
   func check(on executor: any Executor) throws(KernelError) -> CorrectnessCheck {
     let kernel = operators[0].kernel
     let s = problem.shape

@@ -1,10 +1,12 @@
 import CWallclockKernels
+import CWallclockKernels
 import WallclockCore
 
 /// A Problem with operands, ready to be checked and timed by one Schedule.
 ///
 /// `copies` sets of weights (or of inputs, for ops without weights) are laid out one after the
-/// other; timing cold rotates over them, so that each run finds its weights in DRAM.
+/// other; timing warm or cold rotates over them, so that each run finds its weights where its Problem's
+/// state says.
 public protocol PreparedProblem: AnyObject {
   var problem: Problem { get }
   var schedule: Schedule { get }
@@ -15,6 +17,10 @@ public protocol PreparedProblem: AnyObject {
 
   /// Runs once, on operand set `copy`.
   func run(copy: Int, on executor: any Executor)
+
+  /// Writes what the run after it reads and writes beside weights, values unchanged, by all workers, rows
+  /// in their shares: so the ops around it in a model leave its activations.
+  func rewriteActivations(copy: Int, on executor: any Executor)
 
   /// Runs once and compares with the oracle.
   ///
@@ -28,11 +34,22 @@ extension Problem {
     op == .gemm ? format.weightBytes(n: shape[.n], k: shape[.k]) : Int(min(bytes, 1e12))
   }
 
-  /// Operand sets a cold run must rotate over: more than twice the last-level cache together.
+  /// Operand sets to rotate over. Cold: more than twice the last-level cache together. Warm: weights of
+  /// four times the private caches together, but of no more than half of the last-level cache; ops without
+  /// weights have one, which is written anew before each run.
   public func copiesForState(machine: Fingerprint) -> Int {
-    guard state == .cold else { return 1 }
-    let target = 2 * max(machine.lastLevelCacheBytes, 8 << 20)
-    return max(2, min(4096, target / max(1, rotatingBytes) + 1))
+    switch state {
+    case .hot: return 1
+    case .warm:
+      guard op == .gemm || op == .embedding else { return 1 }
+      let privateBytes = machine.caches.filter { $0.kind != .instruction && $0.bytes < machine.lastLevelCacheBytes }
+        .map(\.bytes).max() ?? 0
+      let target = min(machine.lastLevelCacheBytes / 2, 4 * privateBytes * max(1, machine.physicalCores))
+      return max(1, min(4096, target / max(1, rotatingBytes)))
+    case .cold:
+      let target = 2 * max(machine.lastLevelCacheBytes, 8 << 20)
+      return max(2, min(4096, target / max(1, rotatingBytes) + 1))
+    }
   }
 
   /// Allocates random operands for `schedule` and packs them.
@@ -63,6 +80,26 @@ extension Problem {
       throw KernelError(.unsupported, "\(kernel.name) computes \(kernel.op.rawValue), not \(op.rawValue)")
     }
     return kernel
+  }
+}
+
+/// Rows of activations that a run reads or writes.
+@safe struct ActivationRows {
+  private let base: UnsafeMutableRawPointer
+  private let bytesPerRow: Int
+
+  init<Element>(_ base: UnsafeMutablePointer<Element>, columns: Int) {
+    unsafe self.base = UnsafeMutableRawPointer(base)
+    bytesPerRow = columns * MemoryLayout<Element>.stride
+  }
+
+  /// Writes every line of rows `0 ..< count` of each of `all`, values unchanged, rows in the workers' shares.
+  static func rewrite(_ all: [ActivationRows], count: Int, on executor: any Executor) {
+    executor.forEachRange(of: count, grain: GemmBlocking.quantizeRows) { range, _ in
+      for rows in all where rows.bytesPerRow > 0 {
+        unsafe wc_rewrite_lines(rows.base + range.lowerBound * rows.bytesPerRow, range.count * rows.bytesPerRow)
+      }
+    }
   }
 }
 

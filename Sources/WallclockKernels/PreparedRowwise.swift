@@ -14,6 +14,8 @@ final class RowwiseOperands {
   let q: AlignedBuffer<UInt8>
   let scales: AlignedBuffer<Float>
   let ids: AlignedBuffer<Int32>
+  let positions: AlignedBuffer<Int32>
+  let types: AlignedBuffer<Int32>
   let starts: AlignedBuffer<Int64>
 
   init(_ problem: Problem, isas: Set<ISA>, copies: Int, seed: UInt64) {
@@ -38,6 +40,9 @@ final class RowwiseOperands {
     for i in 0..<rows {
       unsafe ids.unsafePointer[i] = Int32(truncatingIfNeeded: random.next() % UInt64(max(1, rows)))
     }
+    positions = AlignedBuffer(count: rows)
+    for i in 0..<rows { unsafe positions.unsafePointer[i] = Int32(truncatingIfNeeded: i) }
+    types = AlignedBuffer(count: rows)
     // One sequence per 128 rows.
     let sequences = max(1, rows / 128)
     starts = AlignedBuffer(count: sequences + 1)
@@ -92,9 +97,13 @@ final class PreparedRowwise: PreparedProblem {
       unsafe args.residual = UnsafePointer(operands.residual.unsafePointer)
       unsafe args.ldr = c
     case .embedding:
-      unsafe args.tables.0 = source
-      unsafe args.ids.0 = UnsafePointer(operands.ids.unsafePointer)
-      unsafe args.table_count = 1
+      // Words anywhere, positions in order, one type: the three tables of a BERT encoder.
+      unsafe args.tables = (source, source, source)
+      unsafe args.ids = (
+        UnsafePointer(operands.ids.unsafePointer), UnsafePointer(operands.positions.unsafePointer),
+        UnsafePointer(operands.types.unsafePointer)
+      )
+      unsafe args.table_count = 3
     case .meanPool:
       unsafe args.rows = operands.starts.count - 1
       unsafe args.starts = UnsafePointer(operands.starts.unsafePointer)
@@ -116,6 +125,19 @@ final class PreparedRowwise: PreparedProblem {
     let elementBytes = Int(kernel.c?.bitsPerValue ?? 32) / 8
     unsafe runRows(
       kernel, args, count: args.rows, grain: grain, elementBytes: elementBytes, on: executor)
+  }
+
+  func rewriteActivations(copy: Int, on executor: any Executor) {
+    var activations = unsafe [ActivationRows(operands.y.unsafePointer, columns: channels)]
+    // The rows of an embedding are weights.
+    if problem.op != .embedding {
+      unsafe activations.append(
+        ActivationRows(operands.x.unsafePointer + copy * rows * channels, columns: channels))
+    }
+    if problem.op == .residual {
+      unsafe activations.append(ActivationRows(operands.residual.unsafePointer, columns: channels))
+    }
+    ActivationRows.rewrite(activations, count: rows, on: executor)
   }
 
   func check(on executor: any Executor) throws(KernelError) -> CorrectnessCheck {

@@ -108,7 +108,7 @@ public enum ScheduleSpace {
         found.insert(evenPart(of: s[.n], atMost: limit, multipleOf: kernel.nr))
       }
     case .prefetch:
-      if problem.state == .cold { found.formUnion([0, 512, 2048]) }
+      if problem.state != .hot { found.formUnion([0, 512, 2048]) }
     case .bq:
       found.formUnion([kernel.mr * 4, kernel.mr * 16])
     case .bk:

@@ -27,17 +27,25 @@ public final class CeilingProbes {
     buffers = ReadBuffers(machine: machine)
   }
 
-  /// The names of ceilings this host has, in the order they are shown.
+  /// The names of ceilings this host has, in the order they are shown. The last is of two threads or more.
   public var names: [String] {
     let compute = ["int8", "int4", "bf16", "f32"].filter { name in !probes(of: name).isEmpty }
     let levels = (1...3).filter { machine.cacheBytes(level: $0) != nil }.map { "read.l\($0)" }
-    return compute + levels + ["read.dram"]
+    return compute + levels + ["read.dram"] + ["handoff"]
   }
 
-  /// The ceiling called `name` for all workers of `executor` together.
+  /// The ceiling called `name` for all workers of `executor` together; nil when this host or `executor`
+  /// has no such thing.
   ///
   /// - Parameter samples: how often the winning probe runs, a millisecond each; the value is their median.
   public func measure(_ name: String, on executor: any Executor, samples: Int = 9) -> Ceiling? {
+    if name == "handoff" {
+      guard let probe = HandoffProbe(on: executor) else { return nil }
+      let times = (0..<max(1, samples)).map { _ in probe.latency() }
+      return Ceiling(
+        name: name, threads: executor.workerCount, value: OrderStatistics.median(times), unit: "ns",
+        spread: OrderStatistics.relativeSpread(times), probe: "one line between two workers")
+    }
     let key = Key(name: name, workers: executor.workerCount)
     if winners[key] == nil { winners[key] = findWinner(name, on: executor) }
     guard let winner = winners[key] else { return nil }

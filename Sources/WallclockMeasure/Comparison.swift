@@ -45,8 +45,7 @@ public enum InterleavedComparison {
     isCancelled: () -> Bool = { false }
   ) throws(MeasureError) -> Comparison {
     var sides = [
-      TimedSide { a.run(copy: $0 % a.copies, on: executorA) },
-      TimedSide { b.run(copy: $0 % b.copies, on: executorB) },
+      TimedSide(a, on: executorA), TimedSide(b, on: executorB),
     ]
     let (summaries, rounds) = try Sampler.sample(&sides, options: options, isCancelled: isCancelled)
     return Comparison(rounds: rounds, summaries: summaries, noiseFloor: noiseFloor)

@@ -1,4 +1,5 @@
 import WallclockCore
+import WallclockKernels
 import WallclockMachine
 
 #if canImport(Glibc)
@@ -97,21 +98,50 @@ private final class LostTime {
 
 /// One timed side: `run(i)` runs it once, for the i-th time.
 package struct TimedSide {
+  /// Untimed, before each run: brings the operands into the state that is measured.
+  private let prepare: ((Int) -> Void)?
   package let run: (Int) -> Void
   fileprivate var iteration = 0
   fileprivate var repetitions = 1
 
-  package init(_ run: @escaping (Int) -> Void) { self.run = run }
+  package init(preparedBy prepare: ((Int) -> Void)? = nil, _ run: @escaping (Int) -> Void) {
+    self.prepare = prepare
+    self.run = run
+  }
+
+  /// Runs of a prepared Problem over its operand copies in turn, in its operand state.
+  package init(_ prepared: any PreparedProblem, on executor: any Executor) {
+    self.init(
+      preparedBy: prepared.problem.state == .hot
+        ? nil : { prepared.rewriteActivations(copy: $0 % prepared.copies, on: executor) },
+      { prepared.run(copy: $0 % prepared.copies, on: executor) })
+  }
+
+  /// Nanoseconds that the next `count` runs took together.
+  package mutating func time(_ count: Int, _ now: () -> UInt64 = nanosecondsNow) -> Double {
+    guard let prepare else {
+      let start = now()
+      for _ in 0..<count { run(next()) }
+      return Double(now() - start)
+    }
+    var total: UInt64 = 0
+    for _ in 0..<count {
+      let i = next()
+      prepare(i)
+      let start = now()
+      run(i)
+      total += now() - start
+    }
+    return Double(total)
+  }
 
   /// Warms up and sets how many runs make one sample.
   fileprivate mutating func calibrate(minimum: Duration, _ clock: SampleClock) {
     var elapsed: Double = 0
-    run(next())
+    _ = time(1, clock.nanoseconds)
     let target = Double(minimum / .nanoseconds(1))
     repeat {
-      let start = clock.nanoseconds()
-      for _ in 0..<repetitions { run(next()) }
-      elapsed = Double(clock.nanoseconds() - start)
+      elapsed = time(repetitions, clock.nanoseconds)
       if elapsed >= target { break }
       let wanted = Double(repetitions) * target / max(elapsed, 100) * 1.2
       repetitions = max(repetitions + 1, min(Int(wanted), repetitions * 64))
@@ -129,13 +159,11 @@ package struct TimedSide {
   /// One sample: nanoseconds per run, and whether something disturbed it.
   fileprivate mutating func sample(_ clock: SampleClock) -> (nanoseconds: Double, disturbed: Bool) {
     let before = clock.lostNanoseconds()
-    let start = clock.nanoseconds()
-    for _ in 0..<repetitions { run(next()) }
-    let elapsed = clock.nanoseconds() - start
+    let elapsed = time(repetitions, clock.nanoseconds)
     let after = clock.lostNanoseconds()
     // A thread that ended takes its wait with it.
     let lost = after > before ? after - before : 0
-    return (Double(elapsed) / Double(repetitions), Double(lost) > Self.tolerableLoss * Double(elapsed))
+    return (elapsed / Double(repetitions), Double(lost) > Self.tolerableLoss * elapsed)
   }
 }
 

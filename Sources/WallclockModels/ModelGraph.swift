@@ -49,7 +49,7 @@ public struct ModelGraph: Hashable, Sendable, Codable {
       if case .gemm = work { true } else { false }
     }
 
-    /// The Problem that one occurrence solves.
+    /// The Problem that one occurrence solves, its operands in `state`.
     public func problem(_ workload: Workload, format: Format, state: OperandState) -> Problem {
       let rows = workload.batch * workload.tokens
       switch work {
@@ -57,9 +57,9 @@ public struct ModelGraph: Hashable, Sendable, Codable {
         return .gemm(format, m: rows, n: n, k: k, epilogue: epilogue, state: state)
       case .attention(let heads, let headDim, let mask):
         return .attention(
-          batch: workload.batch, tokens: workload.tokens, heads: heads, headDim: headDim, mask: mask)
+          batch: workload.batch, tokens: workload.tokens, heads: heads, headDim: headDim, mask: mask, state: state)
       case .rowwise(let op, let channels):
-        return .rowwise(op, rows: rows, channels: channels)
+        return .rowwise(op, rows: rows, channels: channels, state: state)
       }
     }
 

@@ -12,8 +12,8 @@ import struct WallclockCore.Measurement
 /// - Attention: independent (sequence, head) pairs, so linear in batch·heads; over tokens, `b·T + c·T²`.
 /// - Row-wise ops: piecewise linear in rows·channels.
 ///
-/// Where only one operand state was measured, the other is that one plus or minus the time in which the
-/// weights stream from DRAM. Nothing is extrapolated.
+/// Where only one of warm and cold was measured, the other is that one plus or minus the time in which
+/// the weights stream from DRAM. Nothing is extrapolated.
 public struct CostModel: Sendable {
   private struct GemmKey: Hashable {
     var format: Format
@@ -51,17 +51,18 @@ public struct CostModel: Sendable {
   private let dramBytesPerNanosecond: [Int: Double]
 
   public init(profile: Profile) {
-    self.init(measurements: profile.measurements, ceilings: profile.ceilings)
+    self.init(measurements: profile.measurements, ceilings: profile.ceilings, speed: Rescaling(profile))
   }
 
-  init(measurements: [Measurement], ceilings: [Ceiling]) {
+  /// - Parameter speed: brings measurements taken at different latencies between cores to one.
+  init(measurements: [Measurement], ceilings: [Ceiling], speed: Rescaling) {
     var exact: [Exact: PredictedCost] = [:]
     var gemms: [GemmKey: [Weight: [Curve.Point]]] = [:]
     var attentions: [AttentionKey: [Measurement]] = [:]
     var rows: [RowwiseKey: [Int: [Curve.Point]]] = [:]
     for measurement in measurements {
       let (problem, threads) = (measurement.problem, measurement.schedule.threads)
-      let cost = PredictedCost(measurement)
+      let cost = PredictedCost(measurement).scaled(speed.factor(measurement))
       exact[Exact(problem: problem, threads: threads)] = cost
       switch problem.op {
       case .gemm:
@@ -117,15 +118,15 @@ public struct CostModel: Sendable {
   // MARK: - GEMM
 
   private func gemm(_ problem: Problem, _ threads: Int) throws(PlannerError) -> PredictedCost {
-    var other = problem
-    other.state = problem.state == .hot ? .cold : .hot
-    if let cost = sameWeight(problem, threads) { return cost }
-    if let cost = sameWeight(other, threads), let shifted = shifted(cost, of: problem, threads) {
-      return shifted
-    }
-    if let cost = nearbyWeights(problem, threads) { return cost }
-    if let cost = nearbyWeights(other, threads), let shifted = shifted(cost, of: problem, threads) {
-      return shifted
+    // Hot times say nothing of the other two states: there no operand has to come from anywhere.
+    var other: Problem? = problem
+    other?.state = problem.state == .warm ? .cold : .warm
+    if problem.state == .hot { other = nil }
+    for known in [sameWeight, nearbyWeights] {
+      if let cost = known(problem, threads) { return cost }
+      if let other, let cost = known(other, threads), let shifted = shifted(cost, of: problem, threads) {
+        return shifted
+      }
     }
     throw .notMeasured(problem, threads: threads, gemmGap(problem, threads))
   }
@@ -210,14 +211,14 @@ public struct CostModel: Sendable {
   /// The cost in `problem.state`, from the cost in the other state.
   ///
   /// Streaming overlaps arithmetic between not at all and wholly: with s the time the weights take from
-  /// DRAM, cold lies in `[max(hot, s), hot + s]` and hot in `[cold − s, cold]`; the middle is the estimate.
+  /// DRAM, cold lies in `[max(warm, s), warm + s]` and warm in `[cold − s, cold]`; the middle is the estimate.
   private func shifted(_ cost: PredictedCost, of problem: Problem, _ threads: Int) -> PredictedCost? {
     guard let bandwidth = dramBytesPerNanosecond[threads] else { return nil }
     let stream = Double(problem.format.weightBytes(n: problem.shape[.n], k: problem.shape[.k])) / bandwidth
     let (low, high) =
       problem.state == .cold
       ? (max(cost.nanoseconds, stream), cost.nanoseconds + stream)
-      // At least the tenth part: hot work is never free.
+      // At least the tenth part: the work is never free.
       : (max(cost.nanoseconds - stream, cost.nanoseconds / 10), cost.nanoseconds)
     let spread = max(
       cost.interval.upperBound / cost.nanoseconds - 1, 1 - cost.interval.lowerBound / cost.nanoseconds)
@@ -300,15 +301,16 @@ extension CostModel {
   /// - Complexity: quadratic in the number of measurements.
   public static func leaveOneOutError(_ profile: Profile) -> ModelError? {
     var errors: [Double] = []
+    let speed = Rescaling(profile)
     for (i, left) in profile.measurements.enumerated() {
       var rest = profile.measurements
       rest.remove(at: i)
       let model = CostModel(
         measurements: rest.filter {
           $0.problem.op == left.problem.op && $0.schedule.threads == left.schedule.threads
-        }, ceilings: profile.ceilings)
+        }, ceilings: profile.ceilings, speed: speed)
       guard let guess = try? model.cost(of: left.problem, threads: left.schedule.threads) else { continue }
-      let measured = left.samples.medianNanoseconds
+      let measured = left.samples.medianNanoseconds * speed.factor(left)
       errors.append(abs(guess.nanoseconds - measured) / measured)
     }
     guard !errors.isEmpty else { return nil }

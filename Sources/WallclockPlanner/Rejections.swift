@@ -94,7 +94,7 @@ struct Rejections {
   /// Found on the measured sizes and then narrowed down between two of them.
   private func breakEven(_ format: Format, node index: Int) -> Int? {
     guard case .gemm(let n, let k, let epilogue) = space.weighted[index].node.work else { return nil }
-    let state: OperandState = space.coldFraction(weightBytes: chosen.weightBytes) < 0.5 ? .hot : .cold
+    let state: OperandState = space.coldFraction(weightBytes: chosen.weightBytes) < 0.5 ? .warm : .cold
     func nanoseconds(_ format: Format, _ m: Int) -> Double? {
       let problem = Problem.gemm(format, m: m, n: n, k: k, epilogue: epilogue, state: state)
       return (try? model.cost(of: problem, threads: space.threads))?.nanoseconds

@@ -8,20 +8,20 @@ struct SearchSpace: Sendable {
   struct Option: Sendable {
     var format: Format
     var bytes: Int
-    var hot: PredictedCost
+    var warm: PredictedCost
     var cold: PredictedCost
 
     /// The cost when `coldFraction` of the weights stream from DRAM.
     func cost(coldFraction: Double) -> PredictedCost {
-      if coldFraction <= 0 { return hot }
+      if coldFraction <= 0 { return warm }
       if coldFraction >= 1 { return cold }
       func blend(_ a: Double, _ b: Double) -> Double { a + coldFraction * (b - a) }
       return PredictedCost(
-        nanoseconds: blend(hot.nanoseconds, cold.nanoseconds),
+        nanoseconds: blend(warm.nanoseconds, cold.nanoseconds),
         interval: blend(
-          hot.interval.lowerBound, cold.interval.lowerBound)...blend(
-            hot.interval.upperBound, cold.interval.upperBound),
-        evidence: .predicted, schedule: coldFraction < 0.5 ? hot.schedule : cold.schedule)
+          warm.interval.lowerBound, cold.interval.lowerBound)...blend(
+            warm.interval.upperBound, cold.interval.upperBound),
+        evidence: .predicted, schedule: coldFraction < 0.5 ? warm.schedule : cold.schedule)
     }
   }
 
@@ -63,7 +63,7 @@ struct SearchSpace: Sendable {
       let count = Double(node.count)
       guard case .gemm(_, let k, _) = node.work else {
         fixed[node.name] = try model.cost(
-          of: node.problem(workload, format: .f32, state: .hot), threads: threads
+          of: node.problem(workload, format: .f32, state: .warm), threads: threads
         )
         .scaled(count)
         continue
@@ -76,10 +76,10 @@ struct SearchSpace: Sendable {
           continue
         }
         do {
-          let (hot, cold) = try Self.costs(node, workload, format, threads, model)
+          let (warm, cold) = try Self.costs(node, workload, format, threads, model)
           choices.options.append(
             Option(
-              format: format, bytes: node.count * node.weightBytes(format), hot: hot.scaled(count),
+              format: format, bytes: node.count * node.weightBytes(format), warm: warm.scaled(count),
               cold: cold.scaled(count)))
         } catch {
           choices.refused[format] = error.message
@@ -99,10 +99,10 @@ struct SearchSpace: Sendable {
   /// What the other operand state is taken to change at most, when only one is known.
   private static let stateError = 0.25
 
-  /// Costs in both states; cold is never cheaper than hot.
+  /// Costs in both states; cold is never cheaper than warm.
   private static func costs(
     _ node: ModelGraph.Node, _ workload: Workload, _ format: Format, _ threads: Int, _ model: CostModel
-  ) throws(PlannerError) -> (hot: PredictedCost, cold: PredictedCost) {
+  ) throws(PlannerError) -> (warm: PredictedCost, cold: PredictedCost) {
     var failure: PlannerError?
     func cost(_ state: OperandState) -> PredictedCost? {
       do {
@@ -112,14 +112,14 @@ struct SearchSpace: Sendable {
         return nil
       }
     }
-    switch (cost(.hot), cost(.cold)) {
-    case (let hot?, let cold?):
+    switch (cost(.warm), cost(.cold)) {
+    case (let warm?, let cold?):
       // Less than noise apart, the order of the two may come out wrong.
-      return cold.nanoseconds >= hot.nanoseconds ? (hot, cold) : (hot, hot.predicted(error: 0))
-    case (let hot?, nil): return (hot, hot.predicted(error: stateError))
+      return cold.nanoseconds >= warm.nanoseconds ? (warm, cold) : (warm, warm.predicted(error: 0))
+    case (let warm?, nil): return (warm, warm.predicted(error: stateError))
     case (nil, let cold?): return (cold.predicted(error: stateError), cold)
     case (nil, nil):
-      let problem = node.problem(workload, format: format, state: .hot)
+      let problem = node.problem(workload, format: format, state: .warm)
       throw failure ?? .notMeasured(problem, threads: threads, "nothing like it was measured")
     }
   }
@@ -136,17 +136,17 @@ struct SearchSpace: Sendable {
 
   /// Every choice among `formats` that is not dominated: no other takes at most its memory and time.
   ///
-  /// Exact. Partial choices are kept while not dominated in (bytes, hot time, cold time); the final time,
-  /// `hot + c(bytes) · (cold − hot)` with c rising and cold ≥ hot, grows with each of the three, so the
+  /// Exact. Partial choices are kept while not dominated in (bytes, warm time, cold time); the final time,
+  /// `warm + c(bytes) · (cold − warm)` with c rising and cold ≥ warm, grows with each of the three, so the
   /// best completion of a dominated partial choice is matched by that of its dominator.
   func candidates(among formats: Set<Format>) -> [Candidate] {
     struct Partial {
       var bytes = 0
-      var hot = 0.0
+      var warm = 0.0
       var cold = 0.0
       var choices: [Int] = []
       func dominates(_ other: Partial) -> Bool {
-        bytes <= other.bytes && hot <= other.hot && cold <= other.cold
+        bytes <= other.bytes && warm <= other.warm && cold <= other.cold
       }
     }
     var partials = [Partial()]
@@ -156,12 +156,12 @@ struct SearchSpace: Sendable {
         for (i, option) in node.options.enumerated() where formats.contains(option.format) {
           extended.append(
             Partial(
-              bytes: partial.bytes + option.bytes, hot: partial.hot + option.hot.nanoseconds,
+              bytes: partial.bytes + option.bytes, warm: partial.warm + option.warm.nanoseconds,
               cold: partial.cold + option.cold.nanoseconds, choices: partial.choices + [i]))
         }
       }
       // In this order a dominator comes before what it dominates.
-      extended.sort { ($0.bytes, $0.hot, $0.cold) < ($1.bytes, $1.hot, $1.cold) }
+      extended.sort { ($0.bytes, $0.warm, $0.cold) < ($1.bytes, $1.warm, $1.cold) }
       partials = extended.reduce(into: []) { kept, new in
         if !kept.contains(where: { $0.dominates(new) }) { kept.append(new) }
       }
@@ -170,7 +170,7 @@ struct SearchSpace: Sendable {
       let share = coldFraction(weightBytes: partial.bytes)
       return Candidate(
         choices: partial.choices, weightBytes: partial.bytes,
-        nanoseconds: fixedNanoseconds + partial.hot + share * (partial.cold - partial.hot))
+        nanoseconds: fixedNanoseconds + partial.warm + share * (partial.cold - partial.warm))
     }
   }
 
@@ -206,12 +206,12 @@ struct SearchSpace: Sendable {
         let option = space.options[choice]
         formats.append(option.format)
         return setting(
-          node, node.problem(workload, format: option.format, state: share < 0.5 ? .hot : .cold),
+          node, node.problem(workload, format: option.format, state: share < 0.5 ? .warm : .cold),
           option.format, option.cost(coldFraction: share))
       }
       // Every node without weights got a cost in `init`.
       let cost = fixed[node.name]!
-      return setting(node, node.problem(workload, format: .f32, state: .hot), nil, cost)
+      return setting(node, node.problem(workload, format: .f32, state: .warm), nil, cost)
     }
     let total = settings.map(\.predicted).reduce(
       Prediction(milliseconds: 0, interval: 0...0, evidence: .measured)

@@ -33,7 +33,7 @@ public struct Assignment: Sendable {
   ) throws {
     var choices: [String: Choice] = [:]
     for node in graph.nodes {
-      let problem = node.problem(workload, format: node.hasWeights ? format : .f32, state: .hot)
+      let problem = node.problem(workload, format: node.hasWeights ? format : .f32, state: .warm)
       choices[node.name] = Choice(
         format: problem.format,
         schedule: try ScheduleSpace.standard(for: problem, threads: threads, machine: machine))

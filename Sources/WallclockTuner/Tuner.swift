@@ -213,13 +213,8 @@ public final class Tuner {
   }
 
   private func pace(of prepared: any PreparedProblem, on pool: ThreadPool) -> Double {
-    var best = Double.infinity
-    for i in 0..<2 {
-      let start = nanosecondsNow()
-      prepared.run(copy: i % prepared.copies, on: pool)
-      best = min(best, Double(nanosecondsNow() - start))
-    }
-    return best
+    var side = TimedSide(prepared, on: pool)
+    return min(side.time(1), side.time(1))
   }
 
   /// The standard Schedule first, then what won next door, then the grid, nearest to the standard first.
@@ -257,15 +252,12 @@ public final class Tuner {
     var samples = 3
     while field.count > 1 {
       var times = [[Double]](repeating: [], count: field.count)
+      var sides = field.map { TimedSide($0.prepared, on: pool) }
       for round in 0..<samples {
         for i in field.indices {
           if isCancelled() { throw TuneError(.interrupted, "interrupted; run the same command again to go on") }
           let repetitions = max(1, Int(30_000 / field[i].pace))
-          let begin = nanosecondsNow()
-          for r in 0..<repetitions {
-            field[i].prepared.run(copy: (round * repetitions + r) % field[i].prepared.copies, on: pool)
-          }
-          times[i].append(Double(nanosecondsNow() - begin) / Double(repetitions))
+          times[i].append(sides[i].time(repetitions) / Double(repetitions))
         }
         if Double(nanosecondsNow() - start) > nanoseconds, round > 0 { break }
       }

@@ -81,7 +81,7 @@ import struct WallclockCore.Measurement
     #expect(refuses(Problem.self, good.replacingOccurrences(of: #""m":1"#, with: #""m":1.5"#)))
     #expect(refuses(Problem.self, good.replacingOccurrences(of: #""m":1"#, with: #""width":1"#)))
     #expect(refuses(Problem.self, good.replacingOccurrences(of: "gemm", with: "gemv")))
-    #expect(refuses(Problem.self, good.replacingOccurrences(of: "cold", with: "warm")))
+    #expect(refuses(Problem.self, good.replacingOccurrences(of: "cold", with: "tepid")))
     #expect(refuses(Problem.self, good.replacingOccurrences(of: "bias+gelu", with: "gelu+relu")))
     #expect(refuses(Problem.self, "{}") && refuses(Problem.self, "[]") && refuses(Problem.self, ""))
     // The largest sizes that can be written do not overflow what is asked of a Problem.
@@ -129,7 +129,7 @@ import struct WallclockCore.Measurement
     for text in [
       "", "gemv m=1", "gemm m=1 n=2", "gemm w9 m=1 n=2 k=3", "gemm m=0 n=2 k=3", "gemm m=-1 n=2 k=3",
       "gemm m=1 n=2 k=99999999999999999999", "gemm m= n=2 k=3", "gemm m=1 n=2 k=3 epilogue=relu",
-      "gemm w4a8-g32 m=1 n=2 k=33", "gemm m=1 n=2 k=3 state=warm", "gemm m=16777216 n=16777216 k=16777216",
+      "gemm w4a8-g32 m=1 n=2 k=33", "gemm m=1 n=2 k=3 state=tepid", "gemm m=16777216 n=16777216 k=16777216",
     ] {
       #expect(throws: ProblemTextError.self, "\(text)") { try Problem(text: text) }
     }

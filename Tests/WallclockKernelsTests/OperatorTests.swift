@@ -8,6 +8,43 @@ import WallclockThreads
 /// Operators over executors: the same bits for any number of workers in any order, and errors for
 /// what they cannot take.
 @Suite struct OperatorTests {
+  /// Writing activations anew, as warm and cold timing does before each run, changes none of them.
+  @Test(arguments: [
+    Problem.gemm(.f32, m: 37, n: 33, k: 29, epilogue: [.bias, .residual], state: .warm),
+    .gemm(.w8a8, m: 9, n: 64, k: 64, state: .cold),
+    .attention(batch: 2, tokens: 19, heads: 3, headDim: 8, state: .warm),
+    .rowwise(.layerNorm, rows: 21, channels: 13, state: .warm),
+    .rowwise(.residual, rows: 21, channels: 13, state: .cold),
+    .rowwise(.embedding, rows: 21, channels: 13, state: .warm),
+    .rowwise(.meanPool, rows: 140, channels: 5, state: .warm),
+  ])
+  func rewrittenActivationsKeepTheirValues(_ problem: Problem) throws {
+    let host = Machine.host.fingerprint
+    let executor = ScramblingExecutor(workers: 3, seed: 1)
+    let schedule = try ScheduleSpace.standard(for: problem, threads: 1, machine: host)
+    let prepared = try problem.prepare(schedule, machine: host)
+    for copy in [0, prepared.copies - 1] {
+      prepared.rewriteActivations(copy: copy, on: executor)
+      _ = try prepared.check(on: executor)
+    }
+  }
+
+  /// Warm weights come from the last-level cache: more of them than the private caches hold, no more
+  /// than half of it.
+  @Test func warmWeightsOutgrowThePrivateCaches() {
+    let caches = [(1, 48 << 10), (2, 1 << 20), (3, 32 << 20)].map { level, bytes in
+      Cache(level: level, kind: level == 1 ? .data : .unified, bytes: bytes, lineBytes: 64, ways: 8, sharedBy: 1)
+    }
+    var host = machine([.scalar])
+    host.caches = caches
+    let small = Problem.gemm(.w8a8, m: 128, n: 384, k: 384, state: .warm)
+    let bytes = Double(small.copiesForState(machine: host) * small.format.weightBytes(n: 384, k: 384))
+    #expect(bytes > 2 * Double(1 << 20) && bytes <= Double(16 << 20))
+    #expect(Problem.gemm(.f32, m: 1, n: 4096, k: 4096, state: .warm).copiesForState(machine: host) == 1)
+    let cold = Problem.gemm(.w8a8, m: 128, n: 384, k: 384, state: .cold)
+    #expect(cold.copiesForState(machine: host) * cold.format.weightBytes(n: 384, k: 384) > 64 << 20)
+  }
+
   static let cpus = Machine.host.fingerprint.cpuset
 
   /// One worker, two, three on however many CPUs there are, and ranges handed out in random order.

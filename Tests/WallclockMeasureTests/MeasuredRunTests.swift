@@ -2,7 +2,7 @@ import Testing
 import WallclockCore
 import WallclockKernels
 import WallclockMachine
-import WallclockMeasure
+@testable import WallclockMeasure
 import WallclockThreads
 
 /// What stands beside a number, on this host. How fast it is is nobody's business here.
@@ -23,7 +23,8 @@ import WallclockThreads
     #expect(probes.names.contains("f32") && probes.names.contains("int8") && probes.names.contains("read.dram"))
     let pool = try ThreadPool(cpus: [Self.host.cpuset[0]])
     let known = Set(CeilingProbe.all.map(\.name))
-    for name in probes.names {
+    #expect(probes.measure("handoff", on: pool) == nil, "one thread hands nothing over")
+    for name in probes.names where name != "handoff" {
       let ceiling = try #require(probes.measure(name, on: pool, samples: 3), "\(name)")
       #expect(ceiling.name == name && ceiling.threads == 1)
       #expect(ceiling.value > 0 && ceiling.value.isFinite)
@@ -34,6 +35,32 @@ import WallclockThreads
     #expect(probes.measure("no such ceiling", on: pool) == nil)
   }
 
+  /// Two workers on one CPU take turns by its scheduler, and the probe still ends.
+  @Test func aLineGoesBetweenTwoThreads() throws {
+    let cpus = Self.host.cpuset
+    let pool = try ThreadPool(cpus: [cpus[0], cpus.count > 1 ? cpus[1] : cpus[0]])
+    defer { pool.shutdown() }
+    let ceiling = try #require(CeilingProbes(machine: Self.host).measure("handoff", on: pool, samples: 2))
+    #expect(ceiling.threads == 2 && ceiling.unit == "ns" && ceiling.value > 0 && ceiling.value.isFinite)
+    var shorter = ceiling
+    shorter.value /= 2
+    #expect(shorter.isBetter(than: ceiling) && !ceiling.isBetter(than: shorter))
+  }
+
+  /// Each run of a warm or cold side comes after its preparation, which is not in the time.
+  @Test func preparationIsNotTimed() throws {
+    var clock: UInt64 = 0
+    var log: [String] = []
+    var side = TimedSide(preparedBy: { log.append("prepare \($0)"); clock += 1000 }) {
+      log.append("run \($0)")
+      clock += 7
+    }
+    #expect(side.time(3) { clock } == 21)
+    #expect(log == ["prepare 0", "run 0", "prepare 1", "run 1", "prepare 2", "run 2"])
+    var plain = TimedSide { _ in clock += 5 }
+    #expect(plain.time(4) { clock } == 20)
+  }
+
   @Test func aMeasurementCarriesItsEvidence() throws {
     let probes = CeilingProbes(machine: Self.host)
     let pool = try ThreadPool(cpus: [Self.host.cpuset[0]])
@@ -42,6 +69,7 @@ import WallclockThreads
     for (problem, names) in [
       (Problem.gemm(.w8a8, m: 8, n: 64, k: 64, epilogue: .bias), ["int8", "read.dram"]),
       (.gemm(.w4a8g32, m: 8, n: 64, k: 64, state: .cold), ["int4", "read.dram"]),
+      (.gemm(.w8a8, m: 8, n: 64, k: 64, state: .warm), ["int8", "read.dram"]),
       (.rowwise(.residual, rows: 16, channels: 64), ["read.dram"]),
     ] {
       let schedule = try ScheduleSpace.standard(for: problem, threads: 1, machine: Self.host)

@@ -32,37 +32,37 @@ import WallclockProfiles
   @Test(arguments: [32, 64, 100, 200, 256, 1000, 2047])
   func interpolatesOverRows(m: Int) throws {
     for format in [Format.f32, .w8a8, .w4a8g32] {
-      #expect(try error(.gemm(format, m: m, n: 384, k: 384, epilogue: .bias), 2) < 0.05)
+      #expect(try error(.gemm(format, m: m, n: 384, k: 384, epilogue: .bias, state: .warm), 2) < 0.05)
     }
-    #expect(try error(.rowwise(.layerNorm, rows: m, channels: 384), 1) < 0.05)
+    #expect(try error(.rowwise(.layerNorm, rows: m, channels: 384, state: .warm), 1) < 0.05)
   }
 
   @Test func interpolatesAttentionOverTokensAndPairs() throws {
     for tokens in [17, 64, 200, 300, 511] {
-      #expect(try error(.attention(batch: 1, tokens: tokens, heads: 12, headDim: 32), 1) < 0.05)
+      #expect(try error(.attention(batch: 1, tokens: tokens, heads: 12, headDim: 32, state: .warm), 1) < 0.05)
     }
-    #expect(try error(.attention(batch: 16, tokens: 128, heads: 12, headDim: 32), 2) < 1e-9)
-    #expect(try error(.attention(batch: 3, tokens: 64, heads: 6, headDim: 32), 2) < 0.05)
+    #expect(try error(.attention(batch: 16, tokens: 128, heads: 12, headDim: 32, state: .warm), 2) < 1e-9)
+    #expect(try error(.attention(batch: 3, tokens: 64, heads: 6, headDim: 32, state: .warm), 2) < 0.05)
   }
 
   @Test func predictsWeightsInsideTheHull() throws {
-    #expect(try error(.gemm(.f32, m: 128, n: 768, k: 384, epilogue: .bias), 1) < 0.1)
-    #expect(try error(.gemm(.f32, m: 512, n: 600, k: 700, epilogue: .bias), 2) < 0.1)
+    #expect(try error(.gemm(.f32, m: 128, n: 768, k: 384, epilogue: .bias, state: .warm), 1) < 0.1)
+    #expect(try error(.gemm(.f32, m: 512, n: 600, k: 700, epilogue: .bias, state: .warm), 2) < 0.1)
   }
 
   @Test func anotherEpilogueIsAPrediction() throws {
-    let cost = try model.cost(of: .gemm(.w8a8, m: 128, n: 384, k: 384, epilogue: [.bias, .gelu]), threads: 1)
+    let cost = try model.cost(of: .gemm(.w8a8, m: 128, n: 384, k: 384, epilogue: [.bias, .gelu], state: .warm), threads: 1)
     #expect(cost.evidence == .predicted)
     #expect(
-      cost.nanoseconds == synthetic.nanoseconds(.gemm(.w8a8, m: 128, n: 384, k: 384, epilogue: .bias), 1))
+      cost.nanoseconds == synthetic.nanoseconds(.gemm(.w8a8, m: 128, n: 384, k: 384, epilogue: .bias, state: .warm), 1))
   }
 
-  @Test(arguments: [OperandState.hot, .cold])
+  @Test(arguments: [OperandState.warm, .cold])
   func theOtherStateIsBounded(known: OperandState) throws {
     var only = synthetic
     only.states = [known]
     let model = CostModel(profile: only.profile())
-    let wanted: OperandState = known == .hot ? .cold : .hot
+    let wanted: OperandState = known == .warm ? .cold : .warm
     for format in [Format.f32, .w8a8] {
       let problem = Problem.gemm(format, m: 128, n: 1536, k: 384, epilogue: .bias, state: wanted)
       let cost = try model.cost(of: problem, threads: 1)
@@ -72,22 +72,22 @@ import WallclockProfiles
   }
 
   @Test(arguments: [
-    Problem.gemm(.f32, m: 8, n: 384, k: 384), .gemm(.f32, m: 4096, n: 384, k: 384),
-    .gemm(.w4a8g64, m: 128, n: 384, k: 384), .gemm(.f32, m: 128, n: 4096, k: 4096),
-    .gemm(.f32, m: 128, n: 383, k: 384), .attention(batch: 1, tokens: 1024, heads: 12, headDim: 32),
-    .attention(batch: 1, tokens: 128, heads: 12, headDim: 64), .rowwise(.gelu, rows: 128, channels: 384),
-    .rowwise(.layerNorm, rows: 1, channels: 384),
+    Problem.gemm(.f32, m: 8, n: 384, k: 384, state: .warm), .gemm(.f32, m: 4096, n: 384, k: 384, state: .warm),
+    .gemm(.w4a8g64, m: 128, n: 384, k: 384, state: .warm), .gemm(.f32, m: 128, n: 4096, k: 4096, state: .warm),
+    .gemm(.f32, m: 128, n: 383, k: 384, state: .warm), .attention(batch: 1, tokens: 1024, heads: 12, headDim: 32, state: .warm),
+    .attention(batch: 1, tokens: 128, heads: 12, headDim: 64, state: .warm), .rowwise(.gelu, rows: 128, channels: 384, state: .warm),
+    .rowwise(.layerNorm, rows: 1, channels: 384, state: .warm),
   ])
   func refusesOutsideTheHull(problem: Problem) throws {
     let error = try #require(throws: PlannerError.self) { try model.cost(of: problem, threads: 1) }
     #expect(error.code == .notMeasured)
     #expect(error.exitStatus == .unavailable)
     #expect(error.message.contains("`wallclock tune --ops \(problem.op.rawValue)"), "\(error.message)")
-    #expect(PlannerError.tuneCommand(for: problem, threads: 1).hasSuffix("--state hot --threads 1"))
+    #expect(PlannerError.tuneCommand(for: problem, threads: 1).hasSuffix("--state warm --threads 1"))
   }
 
   @Test func refusesUnknownThreadCounts() {
-    #expect(throws: PlannerError.self) { try model.cost(of: .gemm(.f32, m: 128, n: 384, k: 384), threads: 3) }
+    #expect(throws: PlannerError.self) { try model.cost(of: .gemm(.f32, m: 128, n: 384, k: 384, state: .warm), threads: 3) }
   }
 
   /// More rows never cost less, whatever the noise in what was measured.

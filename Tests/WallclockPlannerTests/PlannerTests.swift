@@ -29,7 +29,7 @@ import WallclockTestSupport
     var all: [(time: Double, bytes: Int)] = []
     for threads in profile.threadCounts {
       var fixed = 0.0
-      var options: [[(hot: Double, cold: Double, bytes: Int)]] = []
+      var options: [[(warm: Double, cold: Double, bytes: Int)]] = []
       for node in graph.nodes {
         let count = Double(node.count)
         func time(_ format: Format, _ state: OperandState) throws -> Double {
@@ -39,24 +39,24 @@ import WallclockTestSupport
         if node.hasWeights {
           options.append(
             try formats.map {
-              let hot = try time($0, .hot)
-              return (hot, max(hot, try time($0, .cold)), node.count * node.weightBytes($0))
+              let warm = try time($0, .warm)
+              return (warm, max(warm, try time($0, .cold)), node.count * node.weightBytes($0))
             })
         } else {
-          fixed += try time(.f32, .hot)
+          fixed += try time(.f32, .warm)
         }
       }
       var index = Array(repeating: 0, count: options.count)
       while true {
-        var (hot, cold, bytes) = (0.0, 0.0, 0)
+        var (warm, cold, bytes) = (0.0, 0.0, 0)
         for (node, i) in index.enumerated() {
-          hot += options[node][i].hot
+          warm += options[node][i].warm
           cold += options[node][i].cold
           bytes += options[node][i].bytes
         }
         let fill = Double(bytes) / Double(synthetic.lastLevelCacheBytes)
         let share = min(1, max(0, (fill - 0.75) / 0.5))
-        all.append((fixed + hot + share * (cold - hot), bytes))
+        all.append((fixed + warm + share * (cold - warm), bytes))
         guard let next = index.indices.first(where: { index[$0] + 1 < formats.count }) else { break }
         index[next] += 1
         for lower in 0..<next { index[lower] = 0 }
@@ -150,7 +150,7 @@ import WallclockTestSupport
     #expect(rejection.ratio! < 1)
     let m = try #require(rejection.breakEven)
     func time(_ format: Format, _ m: Int) -> Double {
-      synthetic.nanoseconds(.gemm(format, m: m, n: 384, k: 384, epilogue: .bias), 1)
+      synthetic.nanoseconds(.gemm(format, m: m, n: 384, k: 384, epilogue: .bias, state: .warm), 1)
     }
     // The model rounds rows up to tiles of four.
     #expect(time(.w8a8, m + 4) < time(.f32, m + 4))

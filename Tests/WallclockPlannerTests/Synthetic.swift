@@ -29,7 +29,7 @@ struct Synthetic {
   var rows = [16, 128, 512, 2048]
   var weights = [(n: 1152, k: 384), (n: 384, k: 384), (n: 1536, k: 384), (n: 384, k: 1536)]
   var threads = [1, 2]
-  var states: [OperandState] = [.hot, .cold]
+  var states: [OperandState] = [.warm, .cold]
   var epilogues: [(n: Int, k: Int, epilogue: Epilogue)] = []
   var tokens = [16, 128, 512]
   var lastLevelCacheBytes = 16 << 20
@@ -88,11 +88,11 @@ struct Synthetic {
       }
       for tokens in tokens {
         measurements.append(
-          measurement(.attention(batch: 1, tokens: tokens, heads: 12, headDim: 32), threads: threads))
+          measurement(.attention(batch: 1, tokens: tokens, heads: 12, headDim: 32, state: .warm), threads: threads))
       }
       for op in [Op.layerNorm, .residual, .embedding, .meanPool] {
         for m in rows {
-          measurements.append(measurement(.rowwise(op, rows: m, channels: 384), threads: threads))
+          measurements.append(measurement(.rowwise(op, rows: m, channels: 384, state: .warm), threads: threads))
         }
       }
     }

@@ -317,6 +317,10 @@ typedef struct wc_probe {
 
 const wc_probe *wc_probe_table(size_t *count);
 
+// Writes one byte of every 64-byte line in bytes [0, bytes) at `data`, its value unchanged: the caller's
+// core then owns the lines, as if it had just computed them.
+void wc_rewrite_lines(void *data, size_t bytes);
+
 #ifdef __cplusplus
 }
 #endif

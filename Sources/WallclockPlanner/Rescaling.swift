@@ -1,0 +1,92 @@
+import WallclockCore
+public import WallclockProfiles
+
+/// A time measured at one speed of the host, at another.
+///
+/// Two parts move by different ceilings: arithmetic with the peak it was measured beside, and what
+/// threads exchange with the latency between cores. Where a hypervisor moves its CPUs about, the second
+/// part grows fivefold from one minute to the next while the first stays.
+public struct Rescaling: Sendable {
+  /// Ceilings by name, of one thread count.
+  public typealias Ceilings = [String: Double]
+
+  private let handoffs: [Int: Double]
+
+  /// The latency between cores that costs from `profile` are told at, by thread count: the median over
+  /// its measurements.
+  public init(_ profile: Profile) {
+    var seen: [Int: [Double]] = [:]
+    for measurement in profile.measurements {
+      for ceiling in measurement.ceilings where ceiling.name == Self.handoff {
+        seen[ceiling.threads, default: []].append(ceiling.value)
+      }
+    }
+    handoffs = seen.mapValues { values in values.sorted()[values.count / 2] }
+  }
+
+  private static let handoff = "handoff"
+
+  /// A measurement's time as it would be at the profile's usual latency between cores.
+  func factor(_ measurement: Measurement) -> Double {
+    let threads = measurement.schedule.threads
+    guard let beside = measurement.ceilings.first(where: { $0.name == Self.handoff }), let usual = handoffs[threads]
+    else { return 1 }
+    let time = measurement.samples.medianNanoseconds
+    return Self.nanoseconds(
+      time, of: measurement.problem, measurement.schedule, peak: nil, then: [Self.handoff: beside.value],
+      now: [Self.handoff: usual]) / time
+  }
+
+  /// Milliseconds that the cost model predicts for `setting`, at the ceilings `now`.
+  ///
+  /// - Parameter peak: the ceiling its arithmetic goes with.
+  public func milliseconds(_ setting: Plan.Setting, peak: String?, profile: Profile, now: Ceilings) -> Double {
+    let threads = setting.schedule.threads
+    var then: Ceilings = [:]
+    for ceiling in profile.ceilings where ceiling.threads == threads { then[ceiling.name] = ceiling.value }
+    for ceiling in profile.measurement(of: setting.problem, threads: threads)?.ceilings ?? [] {
+      then[ceiling.name] = ceiling.value
+    }
+    then[Self.handoff] = handoffs[threads]
+    let count = Double(max(1, setting.count))
+    return count / 1e6
+      * Self.nanoseconds(
+        setting.predicted.milliseconds * 1e6 / count, of: setting.problem, setting.schedule, peak: peak,
+        then: then, now: now)
+  }
+
+  /// `nanoseconds` of one run of `problem`, measured beside `then`, at the ceilings `now`. A ceiling that
+  /// either side lacks is taken to be as it was.
+  static func nanoseconds(
+    _ nanoseconds: Double, of problem: Problem, _ schedule: Schedule, peak: String?, then: Ceilings, now: Ceilings
+  ) -> Double {
+    var speed = 1.0
+    if let peak, let a = then[peak], let b = now[peak], a > 0, b > 0 { speed = a / b }
+    guard let before = then[handoff], let after = now[handoff], before > 0 else { return nanoseconds * speed }
+    // A model of the exchange, however wrong, leaves the work itself some of the time.
+    let part = min(handoffs(in: problem, schedule) * before, nanoseconds * 0.75)
+    return (nanoseconds - part) * speed + part * after / before
+  }
+
+  /// Lines that go from core to core, one after the other, to begin and end a parallel region: the gate
+  /// is written, seen, entered and left, the last to leave is seen, and a look at the neighbour's share
+  /// finds nothing left.
+  private static let perRegion = 6.0
+
+  /// Lines on their way at a time when a core reads what others wrote. Fitted: the nodes of a six-layer
+  /// encoder on a 2-core Zen 5 guest at handoffs of 60 and 270 ns asked for 31 to 46 over whole passes
+  /// (`wallclock verify --by-op`, 2026-11-24).
+  private static let linesInFlight = 42.0
+
+  /// How often in one run a thread waits for a line of another, one after the other.
+  static func handoffs(in problem: Problem, _ schedule: Schedule) -> Double {
+    guard schedule.threads > 1 else { return 0 }
+    let threads = Double(schedule.threads)
+    // Narrowing activations to 8 bits, or to bf16, is a region of its own.
+    let narrows = problem.op == .gemm && (problem.format.activations == .int8 || problem.format.weights == .bf16)
+    let weights = problem.op == .gemm ? problem.format.weightBytes(n: problem.shape[.n], k: problem.shape[.k]) : 0
+    // Of each thread's part of the activations, what others wrote.
+    let lines = max(0, problem.bytes - Double(weights)) / 64 / threads * (1 - 1 / threads)
+    return (narrows ? 2 : 1) * perRegion + lines / linesInFlight
+  }
+}
