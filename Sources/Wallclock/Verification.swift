@@ -47,6 +47,18 @@ public struct Verdict: Sendable, Codable {
   public var reason: String
   /// Whether the weights were random: then there is no quality.
   public var randomWeights: Bool
+
+  /// What was measured of formats that all weights had, for later plans.
+  public var measuredQuality: [Format: MeasuredQuality] {
+    results.reduce(into: [:]) { known, result in
+      guard let quality = result.quality, Set(result.settings.values).count == 1,
+        let format = result.settings.values.first.flatMap(Format.init), format != .f32
+      else { return }
+      known[format] = MeasuredQuality(
+        loss: max(0, 1 - quality.meanCosine),
+        source: "mean cosine to the f32 embeddings of \(quality.sentences) sentences, `wallclock verify`")
+    }
+  }
 }
 
 /// Runs the plans of a report and compares.

@@ -85,6 +85,9 @@ struct PlanCommand: AsyncParsableCommand {
       request.maximumMilliseconds = maximumLatency
       request.maximumMemoryBytes = maximumMemory.map { gibibytes in Int(min(gibibytes, 0x1p20) * 0x1p30) }
       request.maximumLoss = maximumLoss?.value
+      if loaded.hasWeights {
+        request.measuredQuality = try QualityStore().measured(weights: loaded.weights().identity())
+      }
       let report = try Planner.plan(loaded.graph, workload.workload, profile: profile, request: request)
       let data = try report.encoded()
       if let outputFile { try DurableFile.write(data, to: URL(filePath: outputFile)) }

@@ -42,6 +42,10 @@ struct VerifyCommand: AsyncParsableCommand {
       ).run(seconds: seconds, isCancelled: { Interruption.isRequested }) { step in
         if !output.json || Output.errorIsTerminal { progress.note(step) }
       }
+      if !randomWeights {
+        try QualityStore().record(
+          verdict.measuredQuality, weights: loaded.weights().identity(), model: loaded.name)
+      }
       try output.print(verdict, text: Self.text(verdict, byOp: byOp))
     }
   }

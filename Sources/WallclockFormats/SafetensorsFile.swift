@@ -27,11 +27,36 @@ public struct SafetensorsFile: Sendable {
 
   public func contains(_ name: String) -> Bool { entries[ByteKey(name)] != nil }
 
+  /// Adds the file's size, its header and 64 KiB of its data, taken evenly, to `digest`.
+  func sample(into digest: inout ContentDigest) throws(FormatError) {
+    digest.add(UInt64(file.count))
+    let block = 1024, blocks = 64
+    let data = entries.values.map(\.range.lowerBound).min() ?? file.count
+    try file.withBytes(0..<data) { digest.add($0) }
+    let stride = max(block, (file.count - data) / blocks)
+    for start in Swift.stride(from: data, to: file.count, by: stride) {
+      try file.withBytes(start..<min(file.count, start + block)) { digest.add($0) }
+    }
+  }
+
   public func tensor(named name: String) throws(FormatError) -> TensorView {
     guard let entry = entries[ByteKey(name)] else {
       throw FormatError(.missingTensor, "\(path) has no tensor \(quoted(name)) among its \(entries.count)")
     }
     return TensorView(file: file, entry: entry)
+  }
+}
+
+/// 64-bit FNV-1a: tells files of different content apart; proves nothing against who wants to deceive.
+struct ContentDigest {
+  private(set) var value: UInt64 = 0xcbf2_9ce4_8422_2325
+
+  mutating func add(_ byte: UInt8) { value = (value ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+  mutating func add(_ number: UInt64) {
+    for shift in stride(from: 0, to: 64, by: 8) { add(UInt8(truncatingIfNeeded: number >> UInt64(shift))) }
+  }
+  mutating func add(_ bytes: RawSpan) {
+    for i in 0..<bytes.byteCount { unsafe add(bytes.unsafeLoad(fromByteOffset: i, as: UInt8.self)) }
   }
 }
 

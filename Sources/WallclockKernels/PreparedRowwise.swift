@@ -153,7 +153,8 @@ final class PreparedRowwise: PreparedProblem {
       var scale = 0.0
       for j in 0..<channels {
         let bias = problem.op == .layerNorm ? Double(operands.bias[j]) : 0
-        scale = max(scale, abs(expected[row * channels + j]) + 2 * abs(bias))
+        let size = problem.op == .embedding ? embeddedMagnitude(row, j) : abs(expected[row * channels + j])
+        scale = max(scale, size + 2 * abs(bias))
       }
       for j in 0..<channels {
         let i = row * channels + j
@@ -165,6 +166,13 @@ final class PreparedRowwise: PreparedProblem {
       throw KernelError(.wrongResult, "\(schedule) on \(problem): an element is \(worst)× the tolerance from the oracle")
     }
     return CorrectnessCheck(worstErrorOverTolerance: worst, elementsChecked: outRows * channels)
+  }
+
+  /// The sum of the absolute values that one element of an embedding is the sum of: they may cancel.
+  private func embeddedMagnitude(_ row: Int, _ column: Int) -> Double {
+    [operands.ids[row], operands.positions[row], operands.types[row]].reduce(0) {
+      $0 + Double(abs(operands.x[Int($1) * channels + column]))
+    }
   }
 
   /// Quantised rows must have the scalar kernel's bits.

@@ -45,6 +45,9 @@ public struct BERTWeights: Sendable {
   private let checkpoint: SafetensorsCheckpoint
   private let prefix: String
 
+  /// What tells these weights from others; see `SafetensorsCheckpoint.identity`.
+  public func identity() throws(FormatError) -> String { try checkpoint.identity() }
+
   /// Checks `checkpoint` against `configuration`.
   public init(
     _ checkpoint: SafetensorsCheckpoint, configuration: BERTConfiguration

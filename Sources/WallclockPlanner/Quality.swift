@@ -1,4 +1,5 @@
 import WallclockCore
+import WallclockProfiles
 
 /// What a statement about quality rests on, strongest first. Kinds are never mixed silently.
 public enum QualityEvidence: String, Hashable, Sendable, Codable {
@@ -36,19 +37,6 @@ extension Quality: Codable {
     try container.encode(loss, forKey: .loss)
     try container.encode(evidence, forKey: .evidence)
     try container.encode(source, forKey: .source)
-  }
-}
-
-/// A loss measured with every weight in one format.
-public struct MeasuredQuality: Hashable, Sendable, Codable {
-  /// Relative loss, e.g. 1 − mean cosine to the f32 embeddings; ≥ 0.
-  public var loss: Double
-  /// Metric and data: `mean embedding cosine, 50 sentences`.
-  public var source: String
-
-  public init(loss: Double, source: String) {
-    self.loss = loss
-    self.source = source
   }
 }
 

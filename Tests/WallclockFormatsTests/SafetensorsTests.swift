@@ -36,6 +36,25 @@ import WallclockCore
     #expect(!file.contains("d"))
   }
 
+  /// Weights are known by what they hold, wherever they lie.
+  @Test func identityGoesWithTheContent() throws {
+    func identity(_ folder: String, _ header: String, _ values: [UInt32]) throws -> String {
+      try files.write("\(folder)/model.safetensors", safetensors(header, data: bytes(values)))
+      return try SafetensorsCheckpoint(directory: "\(files.directory)/\(folder)").identity()
+    }
+    let header = #"{"a":{"dtype":"F32","shape":[8192],"data_offsets":[0,32768]}}"#
+    let values = (0..<8192).map { UInt32($0) }
+    let known = try identity("one", header, values)
+    #expect(known.count == 16 && known.allSatisfy(\.isHexDigit))
+    #expect(try identity("two", header, values) == known)
+    for changed in [0, 4000, 8191] {
+      var other = values
+      other[changed] += 1
+      #expect(try identity("three", header, other) != known, "value \(changed) changed")
+    }
+    #expect(try identity("four", header.replacingOccurrences(of: "\"a\"", with: "\"b\""), values) != known)
+  }
+
   @Test func halfPrecisionConvertsExactly() throws {
     let all = (0...UInt16.max).map { $0 }
     let header = #"{"h":{"dtype":"F16","shape":[65536],"data_offsets":[0,131072]}}"#
