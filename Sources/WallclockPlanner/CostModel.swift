@@ -44,6 +44,7 @@ public struct CostModel: Sendable {
     var threads: Int
   }
 
+  private let speed: Rescaling
   private let exact: [Exact: PredictedCost]
   private let gemms: [GemmKey: [Weight: Curve]]
   private let attentions: [AttentionKey: [Measurement]]
@@ -62,7 +63,7 @@ public struct CostModel: Sendable {
     var rows: [RowwiseKey: [Int: [Curve.Point]]] = [:]
     for measurement in measurements {
       let (problem, threads) = (measurement.problem, measurement.schedule.threads)
-      let cost = PredictedCost(measurement).scaled(speed.factor(measurement))
+      let cost = speed.cost(measurement)
       exact[Exact(problem: problem, threads: threads)] = cost
       switch problem.op {
       case .gemm:
@@ -76,6 +77,7 @@ public struct CostModel: Sendable {
           .append(Curve.Point(x: problem.shape[.rows] * problem.shape[.channels], cost: cost))
       }
     }
+    self.speed = speed
     self.exact = exact
     self.gemms = gemms.mapValues { $0.mapValues { Curve(law: .linearInTiles, points: $0) } }
     self.attentions = attentions
@@ -263,7 +265,7 @@ public struct CostModel: Sendable {
         )
       else { return nil }
       let scale = wanted / pairs(run.problem)
-      var cost = PredictedCost(run).scaled(scale)
+      var cost = speed.cost(run).scaled(scale)
       if run.problem != problem { cost = cost.predicted(error: scale == 1 ? 0.02 : Curve.assumedError) }
       return Curve.Point(x: tokens, cost: cost)
     }
@@ -310,7 +312,7 @@ extension CostModel {
           $0.problem.op == left.problem.op && $0.schedule.threads == left.schedule.threads
         }, ceilings: profile.ceilings, speed: speed)
       guard let guess = try? model.cost(of: left.problem, threads: left.schedule.threads) else { continue }
-      let measured = left.samples.medianNanoseconds * speed.factor(left)
+      let measured = speed.cost(left).nanoseconds
       errors.append(abs(guess.nanoseconds - measured) / measured)
     }
     guard !errors.isEmpty else { return nil }

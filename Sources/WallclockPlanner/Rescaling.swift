@@ -10,10 +10,16 @@ public struct Rescaling: Sendable {
   /// Ceilings by name, of one thread count.
   public typealias Ceilings = [String: Double]
 
-  private let handoffs: [Int: Double]
+  /// Nanoseconds between cores, as seen beside a profile's measurements.
+  private struct Latency {
+    var usual: Double
+    /// The middle nine tenths.
+    var range: ClosedRange<Double>
+  }
+  private let handoffs: [Int: Latency]
 
   /// The latency between cores that costs from `profile` are told at, by thread count: the median over
-  /// its measurements.
+  /// its measurements; their intervals reach from the shortest to the longest.
   public init(_ profile: Profile) {
     var seen: [Int: [Double]] = [:]
     for measurement in profile.measurements {
@@ -21,20 +27,33 @@ public struct Rescaling: Sendable {
         seen[ceiling.threads, default: []].append(ceiling.value)
       }
     }
-    handoffs = seen.mapValues { values in values.sorted()[values.count / 2] }
+    handoffs = seen.mapValues { values in
+      let sorted = values.sorted()
+      let cut = sorted.count / 20
+      return Latency(usual: sorted[sorted.count / 2], range: sorted[cut]...sorted[sorted.count - 1 - cut])
+    }
   }
 
   private static let handoff = "handoff"
 
-  /// A measurement's time as it would be at the profile's usual latency between cores.
-  func factor(_ measurement: Measurement) -> Double {
-    let threads = measurement.schedule.threads
-    guard let beside = measurement.ceilings.first(where: { $0.name == Self.handoff }), let usual = handoffs[threads]
-    else { return 1 }
-    let time = measurement.samples.medianNanoseconds
-    return Self.nanoseconds(
-      time, of: measurement.problem, measurement.schedule, peak: nil, then: [Self.handoff: beside.value],
-      now: [Self.handoff: usual]) / time
+  /// A measurement's cost as it would be at the profile's usual latency between cores, in the interval of
+  /// those it has seen.
+  func cost(_ measurement: Measurement) -> PredictedCost {
+    let cost = PredictedCost(measurement)
+    guard let beside = measurement.ceilings.first(where: { $0.name == Self.handoff })?.value,
+      let latency = handoffs[measurement.schedule.threads]
+    else { return cost }
+    func time(_ nanoseconds: Double, at handoff: Double) -> Double {
+      Self.nanoseconds(
+        nanoseconds, of: measurement.problem, measurement.schedule, peak: nil, then: [Self.handoff: beside],
+        now: [Self.handoff: handoff])
+    }
+    let usual = time(cost.nanoseconds, at: latency.usual)
+    let lower = time(cost.interval.lowerBound, at: latency.range.lowerBound)
+    let upper = time(cost.interval.upperBound, at: latency.range.upperBound)
+    return PredictedCost(
+      nanoseconds: usual, interval: min(lower, usual)...max(upper, usual), evidence: cost.evidence,
+      schedule: cost.schedule)
   }
 
   /// Milliseconds that the cost model predicts for `setting`, at the ceilings `now`.
@@ -47,7 +66,7 @@ public struct Rescaling: Sendable {
     for ceiling in profile.measurement(of: setting.problem, threads: threads)?.ceilings ?? [] {
       then[ceiling.name] = ceiling.value
     }
-    then[Self.handoff] = handoffs[threads]
+    then[Self.handoff] = handoffs[threads]?.usual
     let count = Double(max(1, setting.count))
     return count / 1e6
       * Self.nanoseconds(

@@ -52,7 +52,9 @@ import WallclockProfiles
         ? Rescaling.nanoseconds(
           m.samples.medianNanoseconds, of: m.problem, m.schedule, peak: nil, then: ["handoff": 1],
           now: ["handoff": 5]) / m.samples.medianNanoseconds : 1
+      let interval = m.samples.intervalNanoseconds
       mixed.measurements[i].samples.medianNanoseconds *= factor
+      mixed.measurements[i].samples.intervalNanoseconds = interval.lowerBound * factor...interval.upperBound * factor
       mixed.measurements[i].ceilings = [
         Ceiling(name: "handoff", threads: threads, value: far ? 5 : 1, unit: "ns", spread: 0, probe: "p")
       ]
@@ -65,6 +67,10 @@ import WallclockProfiles
         try corrected.cost(of: m.problem, threads: m.schedule.threads)
       )
       #expect(abs(found.nanoseconds / expected.nanoseconds - 1) < 1e-9, "\(m.problem)")
+      // The interval holds what was seen with the cores near and far.
+      let seen = try #require(mixed.measurement(of: m.problem, threads: m.schedule.threads)).samples.medianNanoseconds
+      #expect(found.interval.contains(seen), "\(m.problem)")
+      if m.schedule.threads > 1 { #expect(found.interval.upperBound > expected.interval.upperBound) }
     }
   }
 }
