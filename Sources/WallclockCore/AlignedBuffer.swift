@@ -26,7 +26,8 @@
     // Over-map by the alignment and trim, so that huge pages can be used from the first byte.
     let raw = unsafe mmap(
       nil, rounded + align, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-    precondition(unsafe raw != MAP_FAILED, "AlignedBuffer: out of memory for \(wanted) bytes")
+    // Said in optimised builds too, unlike a precondition: it depends on the host, not on the program.
+    if unsafe raw == MAP_FAILED { fatalError("AlignedBuffer: out of memory for \(wanted) bytes") }
     let start = unsafe UInt(bitPattern: raw!)
     let aligned = (start + UInt(align) - 1) / UInt(align) * UInt(align)
     if aligned > start { unsafe munmap(raw, Int(aligned - start)) }

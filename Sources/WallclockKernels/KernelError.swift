@@ -7,10 +7,13 @@ public struct KernelError: Diagnostic {
   }
   public let code: Code
   public let message: String
+  /// Of a wrong result: the worst error as a multiple of the tolerance; infinite where it is no number.
+  public let worstErrorOverTolerance: Double?
 
-  public init(_ code: Code, _ message: String) {
+  public init(_ code: Code, _ message: String, worstErrorOverTolerance: Double? = nil) {
     self.code = code
     self.message = message
+    self.worstErrorOverTolerance = worstErrorOverTolerance
   }
 
   public var exitStatus: ExitStatus {

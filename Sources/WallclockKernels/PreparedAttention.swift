@@ -73,6 +73,7 @@ final class PreparedAttention: PreparedProblem {
   }
 
   func check(on executor: any Executor) throws(KernelError) -> CorrectnessCheck {
+    operands.o.poison()
     run(copy: 0, on: executor)
     let s = problem.shape
     let (tokens, d, heads) = (s[.tokens], s[.headDim], s[.heads])
@@ -120,7 +121,9 @@ final class PreparedAttention: PreparedProblem {
       if difference.isNaN || error > worst { worst = difference.isNaN ? .infinity : error }
     }
     guard worst <= 1 else {
-      throw KernelError(.wrongResult, "\(schedule) on \(problem): relative Frobenius error is \(worst)× the tolerance")
+      throw KernelError(
+        .wrongResult, "\(schedule) on \(problem): relative Frobenius error is \(worst)× the tolerance",
+        worstErrorOverTolerance: worst)
     }
     return CorrectnessCheck(worstErrorOverTolerance: worst, elementsChecked: checked)
   }

@@ -105,6 +105,7 @@ final class PreparedGemm: PreparedProblem {
     let kernel = operators[0].kernel
     let s = problem.shape
     let (m, n, k) = (s[.m], s[.n], s[.k])
+    operands.c.poison()
     run(copy: 0, on: executor)
     // The oracle starts from the activations as the kernel sees them, made by the scalar quantiser.
     let activations = try operands.oracleActivations(for: kernel)
@@ -145,8 +146,8 @@ final class PreparedGemm: PreparedProblem {
     guard worst <= 1 else {
       throw KernelError(
         .wrongResult,
-        "\(schedule) on \(problem): C[\(worstAt.row), \(worstAt.column)] is \(worstAt.found), the oracle says \(worstAt.expected): \(worst)× the tolerance"
-      )
+        "\(schedule) on \(problem): C[\(worstAt.row), \(worstAt.column)] is \(worstAt.found), the oracle says \(worstAt.expected): \(worst)× the tolerance",
+        worstErrorOverTolerance: worst)
     }
     return CorrectnessCheck(worstErrorOverTolerance: worst, elementsChecked: samples)
   }

@@ -23,6 +23,8 @@ public protocol PreparedProblem: AnyObject {
   func rewriteActivations(copy: Int, on executor: any Executor)
 
   /// Runs once and compares with the oracle.
+  /// Runs once and compares with the oracle. The output is filled with NaN first, so that what an
+  /// earlier run left there passes for nobody's result.
   ///
   /// - Throws: `KernelError.wrongResult`, naming the worst element.
   func check(on executor: any Executor) throws(KernelError) -> CorrectnessCheck
@@ -54,12 +56,13 @@ extension Problem {
 
   /// Allocates random operands for `schedule` and packs them.
   ///
+  /// - Parameter copies: operand sets to rotate over; as many as the state asks for by default.
   /// - Throws: `KernelError` when the Schedule does not fit the Problem or the host.
   public func prepare(
-    _ schedule: Schedule, machine: Fingerprint, seed: UInt64 = 1
+    _ schedule: Schedule, machine: Fingerprint, seed: UInt64 = 1, copies: Int? = nil
   ) throws(KernelError) -> any PreparedProblem {
     let isas = Set(machine.isa)
-    let copies = copiesForState(machine: machine)
+    let copies = copies ?? copiesForState(machine: machine)
     return switch op {
     case .gemm:
       try PreparedGemm(GemmOperands(self, isas: isas, copies: copies, seed: seed), schedule)
@@ -127,6 +130,11 @@ package struct OperandGenerator {
       unsafe p[i] = (Float(sum) - 131070) * factor
     }
   }
+}
+
+extension AlignedBuffer<Float> {
+  /// Fills it with NaN: whatever is read before it is written shows.
+  func poison() { unsafe unsafePointer.update(repeating: .nan, count: count) }
 }
 
 /// The error of one element as a fraction of what is allowed; a NaN where a number is due is infinite.

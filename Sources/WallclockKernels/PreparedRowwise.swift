@@ -141,6 +141,9 @@ final class PreparedRowwise: PreparedProblem {
   }
 
   func check(on executor: any Executor) throws(KernelError) -> CorrectnessCheck {
+    operands.y.poison()
+    operands.scales.poison()
+    unsafe operands.q.unsafePointer.update(repeating: 0xA5, count: operands.q.count)
     run(copy: 0, on: executor)
     var args = unsafe arguments(copy: 0)
     let outRows = unsafe args.rows
@@ -163,7 +166,9 @@ final class PreparedRowwise: PreparedProblem {
       }
     }
     guard worst <= 1 else {
-      throw KernelError(.wrongResult, "\(schedule) on \(problem): an element is \(worst)× the tolerance from the oracle")
+      throw KernelError(
+        .wrongResult, "\(schedule) on \(problem): an element is \(worst)× the tolerance from the oracle",
+        worstErrorOverTolerance: worst)
     }
     return CorrectnessCheck(worstErrorOverTolerance: worst, elementsChecked: outRows * channels)
   }
@@ -187,7 +192,8 @@ final class PreparedRowwise: PreparedProblem {
     let differs = (0..<bytes).first { found[$0] != operands.q[$0] }
     guard differs == nil, foundScales == operands.scales.array() else {
       throw KernelError(
-        .wrongResult, "\(schedule) on \(problem): byte \(differs ?? 0) of the quantised rows differs from the scalar kernel's")
+        .wrongResult, "\(schedule) on \(problem): byte \(differs ?? 0) of the quantised rows differs from the scalar kernel's",
+        worstErrorOverTolerance: .infinity)
     }
     return CorrectnessCheck(worstErrorOverTolerance: 0, elementsChecked: rows * channels)
   }
