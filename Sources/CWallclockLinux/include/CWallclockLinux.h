@@ -1,5 +1,5 @@
 // What Swift cannot import from Linux: variadic and inline calls, cpuid, futexes, CPU sets, NUMA
-// memory policy, and groups of performance counters.
+// memory policy, worker processes, and groups of performance counters.
 //
 // Calls that can fail return a negative errno. Nothing here owns memory of the caller.
 #ifndef CWALLCLOCK_LINUX_H
@@ -127,6 +127,43 @@ int wcl_group_disable(wcl_group *group);
 int wcl_group_read(wcl_group *group, wcl_group_value *values);
 
 void wcl_group_close(wcl_group *group);
+
+// ---------------------------------------------------------------------------------------------
+// worker processes: where code that may crash or hang runs
+
+// Starts the program at `path` in a process group of its own, with an argument vector of `word_count`
+// words (its name first; each ends in a zero byte, where the next begins), /dev/null as input, and a socket
+// to this process as descriptor 3. What it prints goes to `log`, a file in memory. Its pid, with both
+// descriptors the caller's to close; or -errno.
+pid_t wcl_worker_start(const char *path, const char *words, size_t word_count, int *channel, int *log);
+
+// Sends all of it; 0 or -errno (-EPIPE when the other side is gone; there is no signal).
+int wcl_worker_send(int channel, const void *bytes, size_t count);
+
+// Waits up to so many milliseconds (-1: for ever) for bytes. How many came; 0 when the other side is
+// gone; -EAGAIN when none came in time or a signal arrived; or -errno.
+ssize_t wcl_worker_receive(int channel, void *bytes, size_t capacity, int milliseconds);
+
+typedef struct wcl_worker_ending {
+  // 1 when it had to be killed: it had not ended within the grace.
+  uint8_t was_killed;
+  // 1 when it found, by a fatal signal, that its memory limit was reached.
+  uint8_t is_out_of_memory;
+  // The signal it died of, or 0 and its exit status.
+  int signal, status;
+  // The most memory it had in use.
+  uint64_t peak_bytes;
+} wcl_worker_ending;
+
+// Lets the worker end by itself for so long, then kills its whole group, and reaps it.
+wcl_worker_ending wcl_worker_end(pid_t worker, int grace_milliseconds);
+
+// For the worker itself: die with the thread of `parent` that started it, leave no core file, and name a
+// lack of memory as such. 0; -ESRCH when the parent is gone already; or -errno.
+int wcl_worker_enter(pid_t parent);
+
+// Lets this process grow by so many bytes of address space from now on; 0: as far as it may. 0 or -errno.
+int wcl_worker_limit_memory(uint64_t more_bytes);
 
 // ---------------------------------------------------------------------------------------------
 // event names, through libpfm4
