@@ -48,6 +48,12 @@ public final class Journal: Sendable {
             + "\"\(Self.migrator.migrations.last ?? "none")\"; update wallclock or set XDG_DATA_HOME elsewhere"
         )
       }
+      // Never make another program's database ours.
+      if try database.read({ try !$0.tableExists("grdb_migrations") && !$0.isEmpty }) {
+        throw ProfileError(
+          .invalid,
+          "\(path): a database, but not a journal of wallclock; move it away or set XDG_DATA_HOME elsewhere")
+      }
       try Self.migrator.migrate(database)
       return database
     }
@@ -111,6 +117,7 @@ public final class Journal: Sendable {
           );
           """)
     }
+    migrator.registerMigration("v2 rejections", migrate: createRejections)
     return migrator
   }
 
@@ -248,5 +255,12 @@ public final class Journal: Sendable {
           content = excluded.content, recordedAt = excluded.recordedAt
         """,
       arguments: [machine, pass, ceiling.name, ceiling.threads, try json(ceiling), time])
+  }
+}
+
+extension Database {
+  /// Whether it holds nothing yet.
+  fileprivate var isEmpty: Bool {
+    get throws { try Bool.fetchOne(self, sql: "SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)") ?? true }
   }
 }

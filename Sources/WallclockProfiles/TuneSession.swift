@@ -13,9 +13,9 @@ public struct TuneSession: Sendable {
   public let journal: Journal
   public let fingerprint: Fingerprint
   public let pass: Int
-  /// Whether the pass held measurements before this session.
+  /// Whether the pass held measurements or rejections before this session.
   public let isResumed: Bool
-  private let machine: Int64
+  let machine: Int64
   private let session: Int64
 
   fileprivate init(
@@ -153,9 +153,12 @@ extension Journal {
       let newest = try Self.newestPass(of: machine, in: db)
       let held =
         try Bool.fetchOne(
-          db, sql: "SELECT EXISTS (SELECT 1 FROM measurement WHERE machineID = ? AND pass = ?)",
-          arguments: [machine, newest]) ?? false
-      // A pass without measurements is as good as new.
+          db,
+          sql: """
+            SELECT EXISTS (SELECT 1 FROM measurement WHERE machineID = ?1 AND pass = ?2)
+              OR EXISTS (SELECT 1 FROM rejection WHERE machineID = ?1 AND pass = ?2)
+            """, arguments: [machine, newest]) ?? false
+      // A pass that found nothing out is as good as new.
       let pass = startingOver && held ? newest + 1 : newest
       try db.execute(
         sql: """
