@@ -54,7 +54,7 @@ let package = Package(
     module("WallclockMeasure", imports: ["WallclockKernels", "WallclockThreads", "WallclockCounters"]),
     module(
       "WallclockProfiles", imports: ["WallclockCore", grdb], resources: [.copy("../../profiles")]),
-    module("WallclockTuner", imports: ["WallclockMeasure", "WallclockProfiles"]),
+    module("WallclockTuner", imports: ["WallclockMeasure", "WallclockProfiles", "CWallclockLinux"]),
     module("WallclockFormats", imports: ["WallclockCore"]),
     module("WallclockModels", imports: ["WallclockCore", "WallclockFormats"]),
     module("WallclockPlanner", imports: ["WallclockModels", "WallclockProfiles"]),

@@ -34,10 +34,34 @@ struct TuneCommand: AsyncParsableCommand {
     var profile: String
     var settled: Int
     var alreadySettled: Int
-    var rejected: [[String: String]]
+    var rejected: [Rejected]
     var skipped: [String]
     var noiseFloor: Double?
     var seconds: Double
+  }
+
+  /// A candidate that was left out.
+  struct Rejected: Encodable {
+    var problem: String
+    var schedule: String
+    var kernel: String
+    /// `CandidateOutcome.name`.
+    var outcome: String
+    var reason: String
+    /// Signal, seconds, bytes, error or ratio, as the outcome has it; absent when it is not finite.
+    var figure: Double?
+    /// Found by an earlier run; not tried again in this one.
+    var isOnRecord: Bool
+
+    init(_ rejection: CandidateRejection, isOnRecord: Bool) {
+      problem = "\(rejection.problem)"
+      schedule = "\(rejection.schedule)"
+      kernel = rejection.schedule.kernel
+      outcome = rejection.outcome.name
+      reason = rejection.reason
+      figure = rejection.outcome.figure.flatMap { $0.isFinite ? $0 : nil }
+      self.isOnRecord = isOnRecord
+    }
   }
 
   func run() async throws {
@@ -47,6 +71,14 @@ struct TuneCommand: AsyncParsableCommand {
       let targets = try targets(machine)
       let effort = effort
       let journal = try Journal.open()
+      let lock = try TuneLock.acquire(
+        for: journal,
+        waiting: { holder in
+          Output.note(
+            "another tune\(holder.map { " (process \($0))" } ?? "") is measuring on this machine; waiting until it is done")
+        },
+        isCancelled: { Interruption.isRequested })
+      defer { withExtendedLifetime(lock) {} }
       let session = try journal.beginTune(
         on: machine, command: CommandLine.arguments.dropFirst().joined(separator: " "),
         wallclockVersion: Wallclock.version, conditions: .current(), startingOver: startOver)
@@ -55,7 +87,8 @@ struct TuneCommand: AsyncParsableCommand {
       var report = Report(
         profile: "", settled: 0, alreadySettled: 0, rejected: [], skipped: [], noiseFloor: nil, seconds: 0)
       let tuner = Tuner(
-        machine: machine, session: session, effort: effort, isCancelled: { Interruption.isRequested }
+        machine: machine, session: session, effort: effort, worker: TuneWorkerCommand.invocation(machine),
+        isCancelled: { Interruption.isRequested }
       ) { event in
         switch event {
         case .ceilings(let ceilings):
@@ -69,9 +102,12 @@ struct TuneCommand: AsyncParsableCommand {
           progress.update(
             done: done, total: total,
             detail: "\(target.problem): \(Units.time(measurement.samples.medianNanoseconds)) by \(measurement.schedule.kernel)")
-        case .rejected(let target, let schedule, let reason):
-          report.rejected.append(["problem": "\(target.problem)", "schedule": "\(schedule)", "reason": reason])
-          progress.note("rejected \(schedule) for \(target.problem): \(reason)")
+        case .rejected(let target, let rejection, let isOnRecord):
+          report.rejected.append(Rejected(rejection, isOnRecord: isOnRecord))
+          if !isOnRecord, rejection.outcome.isFault {
+            progress.note(
+              "\(rejection.outcome.name): \(rejection.schedule) for \(target.problem): \(rejection.reason)")
+          }
         case .skipped(let target, let reason):
           report.skipped.append("\(target.problem): \(reason)")
           progress.note("skipped \(target.problem): \(reason)")
@@ -94,11 +130,27 @@ struct TuneCommand: AsyncParsableCommand {
         report,
         text: """
           Settled \(report.settled) problems in \(String(format: "%.0f", report.seconds)) s; \
-          \(report.alreadySettled) were settled before\(report.rejected.isEmpty ? "" : "; \(report.rejected.count) schedules rejected")\
+          \(report.alreadySettled) were settled before\
           \(report.skipped.isEmpty ? "" : "; \(report.skipped.count) problems skipped").
+          \(Self.summary(of: report.rejected))\
           Profile: \(report.profile)
           """)
     }
+  }
+
+  /// One line a class and kernel, the faults first; empty when nothing was rejected.
+  static func summary(of rejected: [Rejected]) -> String {
+    guard !rejected.isEmpty else { return "" }
+    let groups = Dictionary(grouping: rejected) { "\($0.outcome): \($0.kernel)" }
+      .sorted { ($0.value[0].outcome == "slow" ? 1 : 0, $0.key) < ($1.value[0].outcome == "slow" ? 1 : 0, $1.key) }
+    let lines = groups.map { key, members in
+      let first = members[0]
+      let others = members.count == 1 ? "" : " (and \(members.count - 1) more)"
+      return "  \(key): \(first.reason), \(first.schedule.dropFirst(first.kernel.count + 1)) for \(first.problem)\(others)"
+    }
+    let known = rejected.count(where: \.isOnRecord)
+    return "\(rejected.count) candidates rejected\(known == 0 ? "" : ", \(known) of them by an earlier run"):\n"
+      + lines.joined(separator: "\n") + "\n"
   }
 
   private var effort: TuneEffort {

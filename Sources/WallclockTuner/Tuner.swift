@@ -8,8 +8,9 @@ import WallclockThreads
 
 /// Finds, for each target, the fastest Schedule this host has, and writes it to the journal.
 ///
-/// Every candidate is checked against the oracle before it is timed. The standard Schedule is
-/// replaced only by one that is faster beyond the noise floor in an interleaved comparison.
+/// Every candidate is checked against the oracle before it is timed, in a worker process where there is
+/// one (see `CandidateTrial`); one that fails is recorded, and left alone by later runs. The standard
+/// Schedule is replaced only by one that is faster beyond the noise floor in an interleaved comparison.
 public final class Tuner {
   /// What happened to one target, for progress and reports.
   public enum Event: Sendable {
@@ -18,8 +19,8 @@ public final class Tuner {
     /// Settled before this run; nothing was measured.
     case alreadySettled(TuneTarget)
     case settled(TuneTarget, Measurement, candidates: Int, done: Int, total: Int)
-    /// A candidate that gave a wrong result or refused to run.
-    case rejected(TuneTarget, Schedule, reason: String)
+    /// A candidate that was left out: found now, or on record from an earlier run and not tried again.
+    case rejected(TuneTarget, CandidateRejection, isOnRecord: Bool)
     /// No kernel of this build computes it on this host, or the host was too noisy to time it.
     case skipped(TuneTarget, reason: String)
   }
@@ -33,11 +34,26 @@ public final class Tuner {
   private let probes: CeilingProbes
   private var noiseFloor = 0.01
   private var winners: [TuneTarget.Family: [(work: Double, schedule: Schedule)]] = [:]
+  private let worker: WorkerCommand?
+  private var rejections: RejectionRecord
+  private lazy var trial: any CandidateTrial =
+    if let worker {
+      WorkerTrial(worker, isCancelled: isCancelled)
+    } else {
+      InProcessTrial(machine: machine) { [unowned self] in try pool($0) }
+    }
 
+  /// - Parameters:
+  ///   - worker: runs candidates before they are timed. Without one they run in this process, and one that
+  ///     crashes or hangs takes the tune with it.
+  ///   - build: whose kernels these are; rejections of another build count for nothing.
   public init(
-    machine: Fingerprint, session: TuneSession, effort: TuneEffort,
-    isCancelled: @escaping () -> Bool = { false }, report: @escaping (Event) -> Void
+    machine: Fingerprint, session: TuneSession, effort: TuneEffort, worker: WorkerCommand? = nil,
+    build: String = BuildIdentity.current, isCancelled: @escaping () -> Bool = { false },
+    report: @escaping (Event) -> Void
   ) {
+    self.worker = worker
+    rejections = RejectionRecord(session: session, build: build)
     self.machine = machine
     self.session = session
     self.effort = effort
@@ -53,7 +69,7 @@ public final class Tuner {
     do {
       try settleAll(targets)
     } catch let error as MeasureError where error.code == .interrupted {
-      throw TuneError(.interrupted, "interrupted; run the same command again to go on")
+      throw TuneError.interrupted
     }
   }
 
@@ -69,13 +85,17 @@ public final class Tuner {
         open.append(target)
       }
     }
+    for rejection in try rejections.load() {
+      let target = TuneTarget(rejection.problem, threads: rejection.schedule.threads)
+      if targets.contains(target) { report(.rejected(target, rejection, isOnRecord: true)) }
+    }
     guard !open.isEmpty else { return }
     try measureCeilings(threadCounts: Set(targets.map(\.threads)).sorted())
     try measureNoiseFloor()
 
     let budget = Double(effort.budget / .nanoseconds(1))
     for (index, target) in open.enumerated() {
-      if isCancelled() { throw TuneError(.interrupted, "interrupted; run the same command again to go on") }
+      if isCancelled() { throw TuneError.interrupted }
       let left = budget - Double(nanosecondsNow() - start)
       // Every target left is owed its final samples; the rest is for searching.
       let owed = Double(effort.samplingCap / .nanoseconds(1)) * 1.3 * Double(open.count - index)
@@ -154,12 +174,12 @@ public final class Tuner {
     let pool = try pool(target.threads)
     let problem = target.problem
     let candidates = try candidates(for: target)
-    let standard = candidates[0]
-    let prepared = try problem.prepare(standard, machine: machine)
     var field: [Candidate] = []
     for schedule in candidates {
-      if isCancelled() { throw TuneError(.interrupted, "interrupted; run the same command again to go on") }
-      guard let candidate = admit(schedule, sharing: prepared, target, on: pool) else { continue }
+      if isCancelled() { throw TuneError.interrupted }
+      let best = field.map(\.trialNanoseconds).min()
+      guard let candidate = try admit(schedule, sharing: field.first?.prepared, target, best: best, on: pool)
+      else { continue }
       field.append(candidate)
       // One look at each candidate is the least a search costs; stop when even that is too dear.
       let spent = field.reduce(0) { $0 + $1.pace * 3 }
@@ -181,7 +201,7 @@ public final class Tuner {
         if comparison.favoursB { winner = finalist }
       }
     }
-    let measurement = try measure(winner.prepared, check: winner.check, on: pool)
+    let measurement = try measure(winner.prepared, check: try confirm(winner, target, on: pool), on: pool)
     try session.record(measurement)
     try session.settle(problem, winner: measurement.schedule)
     remember(target, measurement.schedule)
@@ -190,25 +210,56 @@ public final class Tuner {
 
   private struct Candidate {
     var prepared: any PreparedProblem
-    var check: CorrectnessCheck
+    /// Nanoseconds of one run when it was tried; comparable with those of the same field only.
+    var trialNanoseconds: Double
     /// Nanoseconds of one run, roughly.
     var pace: Double
   }
 
-  /// Prepares and checks a candidate; one that refuses or gives a wrong result is reported and left out.
+  /// Tries a candidate and prepares it for timing. One that fails is recorded, reported and left out, as is
+  /// one that failed before.
   private func admit(
-    _ schedule: Schedule, sharing prepared: any PreparedProblem, _ target: TuneTarget, on pool: ThreadPool
-  ) -> Candidate? {
-    let attempt = Result { () throws(KernelError) -> Candidate in
-      let candidate = try prepared.rescheduled(schedule)
-      let check = try candidate.check(on: pool)
-      return Candidate(prepared: candidate, check: check, pace: pace(of: candidate, on: pool))
-    }
-    switch attempt {
-    case .success(let candidate): return candidate
-    case .failure(let error):
-      report(.rejected(target, schedule, reason: error.message))
+    _ schedule: Schedule, sharing prepared: (any PreparedProblem)?, _ target: TuneTarget, best: Double?,
+    on pool: ThreadPool
+  ) throws -> Candidate? {
+    if rejections.contains(schedule, for: target.problem) { return nil }
+    if let reason = rejections.reasonToAvoid(schedule, for: target.problem) {
+      // Not recorded: it follows from what is.
+      let rejection = CandidateRejection(
+        problem: target.problem, schedule: schedule, outcome: .unavailable, reason: reason)
+      report(.rejected(target, rejection, isOnRecord: false))
       return nil
+    }
+    switch try trial.attempt(schedule, of: target.problem, best: best) {
+    case .admitted(_, let nanoseconds):
+      let candidate =
+        try prepared?.rescheduled(schedule) ?? target.problem.prepare(schedule, machine: machine)
+      return Candidate(
+        prepared: candidate, trialNanoseconds: nanoseconds, pace: pace(of: candidate, on: pool))
+    case .rejected(let outcome, let reason):
+      try reject(schedule, target, outcome, reason)
+      return nil
+    }
+  }
+
+  private func reject(
+    _ schedule: Schedule, _ target: TuneTarget, _ outcome: CandidateOutcome, _ reason: String
+  ) throws {
+    let rejection = CandidateRejection(
+      problem: target.problem, schedule: schedule, outcome: outcome, reason: reason)
+    try rejections.add(rejection)
+    report(.rejected(target, rejection, isOnRecord: false))
+  }
+
+  /// Compares the winner with the oracle where it is timed.
+  ///
+  /// - Throws: `KernelError.wrongResult`: then it is rejected, and the target stays open for the next run.
+  private func confirm(
+    _ winner: Candidate, _ target: TuneTarget, on pool: ThreadPool
+  ) throws -> CorrectnessCheck {
+    do { return try winner.prepared.check(on: pool) } catch {
+      try reject(winner.prepared.schedule, target, CandidateOutcome(error), error.message)
+      throw error
     }
   }
 
@@ -255,7 +306,7 @@ public final class Tuner {
       var sides = field.map { TimedSide($0.prepared, on: pool) }
       for round in 0..<samples {
         for i in field.indices {
-          if isCancelled() { throw TuneError(.interrupted, "interrupted; run the same command again to go on") }
+          if isCancelled() { throw TuneError.interrupted }
           let repetitions = max(1, Int(30_000 / field[i].pace))
           times[i].append(sides[i].time(repetitions) / Double(repetitions))
         }

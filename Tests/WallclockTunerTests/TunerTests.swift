@@ -36,6 +36,8 @@ private final class Events {
   var ceilings: [Ceiling] = []
   var noiseFloors: [Double] = []
   var order: [Int] = []
+  var rejected: [CandidateRejection] = []
+  var onRecord: [CandidateRejection] = []
 
   func add(_ event: Tuner.Event) {
     switch event {
@@ -46,8 +48,9 @@ private final class Events {
     case .skipped(let target, _): skipped.append(target)
     case .ceilings(let found): ceilings += found
     case .noiseFloor(let floor): noiseFloors.append(floor)
-    case .rejected(let target, let schedule, let reason):
-      Issue.record("\(schedule) was rejected for \(target.problem): \(reason)")
+    case .rejected(_, let rejection, let isOnRecord):
+      #expect(!rejection.outcome.isFault, "\(rejection)")
+      if isOnRecord { onRecord.append(rejection) } else { rejected.append(rejection) }
     }
   }
 }
