@@ -171,7 +171,9 @@ int wcl_worker_enter(pid_t parent) {
   struct rlimit none = {0, 0};
   if (setrlimit(RLIMIT_CORE, &none) != 0) return -errno;
   // Kernels write no files; what they print goes to the log, which is memory.
-  struct rlimit log = {LOG_BYTES, LOG_BYTES};
+  struct rlimit log;
+  if (getrlimit(RLIMIT_FSIZE, &log) != 0) return -errno;
+  if (log.rlim_cur > LOG_BYTES) log.rlim_cur = LOG_BYTES;
   if (setrlimit(RLIMIT_FSIZE, &log) != 0) return -errno;
   signal(SIGXFSZ, SIG_IGN);
   // Should the whole system run short, this process goes first.

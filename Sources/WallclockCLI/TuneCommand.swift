@@ -82,6 +82,9 @@ struct TuneCommand: AsyncParsableCommand {
       let session = try journal.beginTune(
         on: machine, command: CommandLine.arguments.dropFirst().joined(separator: " "),
         wallclockVersion: Wallclock.version, conditions: .current(), startingOver: startOver)
+      if !FaultInjection.environment.isEmpty {
+        Output.note("\(FaultInjection.variable) is set: kernels it names are made to fail, for tests")
+      }
       let progress = Progress("tuning")
       let start = ContinuousClock.now
       var report = Report(

@@ -32,31 +32,48 @@ public final class Journal: Sendable {
     self.url = url
     let path = url.path(percentEncoded: false)
     var configuration = Configuration()
-    configuration.journalMode = .wal
     configuration.busyMode = .timeout(Self.busySeconds)
     configuration.foreignKeysEnabled = true
     configuration.label = "wallclock.journal"
+    // Two processes that both find no journal, or an old one, must not both migrate it.
+    let folder = FolderLock(url.deletingLastPathComponent())
+    defer { withExtendedLifetime(folder) {} }
+    try Self.checkHeader(path)
     database = try Self.translating(path) {
       let database = try DatabaseQueue(path: path, configuration: configuration)
-      // GRDB sets NORMAL for WAL, which may lose the last commits on power failure; a measurement is
-      // dearer than an fsync.
-      try database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
-      if try database.read(Self.migrator.hasBeenSuperseded) {
-        throw ProfileError(
-          .newerSchema,
-          "\(path): the journal was written by a newer version of wallclock; this one knows versions up to "
-            + "\"\(Self.migrator.migrations.last ?? "none")\"; update wallclock or set XDG_DATA_HOME elsewhere"
-        )
+      // Looked at before anything is changed in it, were it only the journal mode.
+      try database.read { db in
+        if try Self.migrator.hasBeenSuperseded(db) {
+          throw ProfileError(
+            .newerSchema,
+            "\(path): the journal was written by a newer version of wallclock; this one knows versions up to "
+              + "\"\(Self.migrator.migrations.last ?? "none")\"; update wallclock or set XDG_DATA_HOME elsewhere"
+          )
+        }
+        if try !db.tableExists("grdb_migrations") && !db.isEmpty {
+          throw ProfileError(
+            .invalid,
+            "\(path): a database, but not a journal of wallclock; move it away or set XDG_DATA_HOME elsewhere")
+        }
       }
-      // Never make another program's database ours.
-      if try database.read({ try !$0.tableExists("grdb_migrations") && !$0.isEmpty }) {
-        throw ProfileError(
-          .invalid,
-          "\(path): a database, but not a journal of wallclock; move it away or set XDG_DATA_HOME elsewhere")
+      // WAL with FULL: NORMAL may lose the last commits on power failure, and a measurement is dearer
+      // than an fsync.
+      try database.writeWithoutTransaction { db in
+        try db.execute(sql: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
       }
       try Self.migrator.migrate(database)
       return database
     }
+  }
+
+  /// SQLite takes a file shorter than a page for an empty database, whatever is in it.
+  private static func checkHeader(_ path: String) throws(ProfileError) {
+    guard let file = FileHandle(forReadingAtPath: path) else { return }
+    defer { try? file.close() }
+    let magic = Data("SQLite format 3\0".utf8)
+    guard let start = try? file.read(upToCount: magic.count), !start.isEmpty, start != magic else { return }
+    throw ProfileError(
+      .invalid, "\(path): not a journal: no SQLite database begins like this; move it away and tune again")
   }
 
   private static var migrator: DatabaseMigrator {
@@ -155,6 +172,8 @@ public final class Journal: Sendable {
       default:
         throw ProfileError(.inputOutput, "\(path): reading or writing the journal failed: \(why)")
       }
+    } catch let error as RowDecodingError {
+      throw ProfileError(.invalid, "\(path): a damaged journal: \(error); move it away and tune again")
     } catch {
       throw ProfileError(.inputOutput, "\(path): reading or writing the journal failed: \(error)")
     }

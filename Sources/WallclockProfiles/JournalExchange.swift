@@ -32,8 +32,11 @@ extension Journal {
           """
       ).map { row in
         JournalMachine(
-          fingerprint: try decode(Fingerprint.self, row["fingerprint"]), hash: row["hash"],
-          measurements: row["measurements"], settled: row["settled"], updatedAt: row["updatedAt"])
+          fingerprint: try decode(Fingerprint.self, row.decode(String.self, forColumn: "fingerprint")),
+          hash: try row.decode(String.self, forColumn: "hash"),
+          measurements: try row.decode(Int.self, forColumn: "measurements"),
+          settled: try row.decode(Int.self, forColumn: "settled"),
+          updatedAt: try row.decode(String?.self, forColumn: "updatedAt"))
       }
     }
   }
@@ -92,17 +95,20 @@ extension Journal {
           ) WHERE age = 1 ORDER BY name, threads
           """, arguments: [machine])
 
-      let updatedAt: String = winners.compactMap { $0["recordedAt"] as String? }.max() ?? session["createdAt"]
-      let modelError: String? = stored["modelError"]
+      // Rows of a file: a value of another type is an error, which row["…"] would trap on.
+      func text(_ row: Row, _ column: String) throws -> String { try row.decode(String.self, forColumn: column) }
+      let createdAt = try text(session, "createdAt")
+      let updatedAt = try winners.map { try text($0, "recordedAt") }.max() ?? createdAt
+      let modelError = try stored.decode(String?.self, forColumn: "modelError")
       return Profile(
-        name: name, createdAt: session["createdAt"], updatedAt: updatedAt, command: session["command"],
-        wallclockVersion: session["wallclockVersion"],
-        fingerprint: try decode(Fingerprint.self, stored["fingerprint"]),
-        conditions: try decode(Conditions.self, session["conditions"]),
+        name: name, createdAt: createdAt, updatedAt: updatedAt, command: try text(session, "command"),
+        wallclockVersion: try text(session, "wallclockVersion"),
+        fingerprint: try decode(Fingerprint.self, text(stored, "fingerprint")),
+        conditions: try decode(Conditions.self, text(session, "conditions")),
         ceilings: try ceilings.map { try decode(Ceiling.self, $0) },
-        measurements: try winners.map { try decode(Measurement.self, $0["content"]) },
+        measurements: try winners.map { try decode(Measurement.self, text($0, "content")) },
         alternatives: try losers?.map { try decode(Measurement.self, $0) },
-        noiseFloor: stored["noiseFloor"],
+        noiseFloor: try stored.decode(Double?.self, forColumn: "noiseFloor"),
         modelError: try modelError.map { try decode(ModelError.self, $0) })
     }.checked()
   }

@@ -55,27 +55,28 @@ extension TuneSession {
 
   /// What this pass rejected under `build`, in the order it was found.
   public func rejections(build: String) throws(ProfileError) -> [CandidateRejection] {
-    let rows = try journal.read { db in
+    try journal.read { db in
       try Row.fetchAll(
         db,
         sql: """
           SELECT outcome, figure, reason, problemContent, scheduleContent FROM rejection
           WHERE machineID = ? AND pass = ? AND build = ? ORDER BY id
           """,
-        arguments: [machine, pass, build])
-    }
-    return try rows.map { row throws(ProfileError) in
-      let name: String = row["outcome"]
-      guard let outcome = CandidateOutcome(name: name, figure: row["figure"]) else {
-        throw ProfileError(
-          .invalid,
-          "\(journal.url.path(percentEncoded: false)): a rejection has the outcome \"\(name)\" with the figure "
-            + "\(row["figure"] as Double? ?? .nan), which is none; move the journal away and tune again")
+        arguments: [machine, pass, build]
+      ).map { row in
+        let name = try row.decode(String.self, forColumn: "outcome")
+        let figure = try row.decode(Double?.self, forColumn: "figure")
+        guard let outcome = CandidateOutcome(name: name, figure: figure) else {
+          throw ProfileError(
+            .invalid,
+            "\(journal.url.path(percentEncoded: false)): a rejection has the outcome \"\(name)\" with the figure "
+              + "\(figure.map { "\($0)" } ?? "none"), which is no outcome; move the journal away and tune again")
+        }
+        return CandidateRejection(
+          problem: try journal.decode(Problem.self, row.decode(String.self, forColumn: "problemContent")),
+          schedule: try journal.decode(Schedule.self, row.decode(String.self, forColumn: "scheduleContent")),
+          outcome: outcome, reason: try row.decode(String.self, forColumn: "reason"))
       }
-      return CandidateRejection(
-        problem: try journal.decode(Problem.self, row["problemContent"]),
-        schedule: try journal.decode(Schedule.self, row["scheduleContent"]), outcome: outcome,
-        reason: row["reason"])
     }
   }
 }

@@ -4,6 +4,18 @@ import Foundation
   import Glibc
 #endif
 
+/// Held while a journal is opened and migrated. Where a folder cannot be locked, SQLite's own locks remain.
+final class FolderLock {
+  private let file: Int32
+
+  init(_ folder: URL) {
+    file = unsafe open(folder.path(percentEncoded: false), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if file >= 0 { while flock(file, LOCK_EX) != 0 && errno == EINTR {} }
+  }
+
+  deinit { if file >= 0 { close(file) } }
+}
+
 /// The right to measure for a journal: one process at a time, since two tunes on one machine would time each other.
 ///
 /// An advisory lock on a file beside the journal. The kernel releases it with the process, however that ends.

@@ -93,6 +93,17 @@ public struct TuneSession: Sendable {
     }
   }
 
+  /// Keeps the measurement of the Schedule that won, and closes its Problem, in one transaction: whatever
+  /// happens in between, it is not measured twice.
+  public func settle(with measurement: Measurement, at date: Date = Date()) throws(ProfileError) {
+    let time = Journal.timestamp(date)
+    try journal.write { db in
+      try Journal.put(measurement, machine: machine, pass: pass, at: time, in: db)
+      try Journal.put(
+        winner: measurement.schedule, of: measurement.problem, machine: machine, pass: pass, at: time, in: db)
+    }
+  }
+
   /// Drops all this pass knows of a Problem, as when a canary shows that the host has drifted.
   public func invalidate(_ problem: Problem) throws(ProfileError) {
     try journal.write { db in

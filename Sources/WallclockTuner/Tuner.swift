@@ -127,16 +127,19 @@ public final class Tuner {
   }
 
   private func measureCeilings(threadCounts: [Int]) throws {
-    let known = Set(try session.ceilings().map(\.threads))
-    for threads in threadCounts where !known.contains(threads) {
-      var all: [Ceiling] = []
+    let known = try session.ceilings()
+    for threads in threadCounts {
+      let open = probes.names.filter { name in !known.contains { $0.name == name && $0.threads == threads } }
+      if open.isEmpty { continue }
+      var found: [Ceiling] = []
       let pool = try pool(threads)
-      for name in probes.names {
+      for name in open {
         if isCancelled() { throw TuneError(.interrupted, "interrupted while measuring ceilings") }
-        if let ceiling = probes.measure(name, on: pool) { all.append(ceiling) }
+        guard let ceiling = probes.measure(name, on: pool) else { continue }
+        try session.record([ceiling])
+        found.append(ceiling)
       }
-      try session.record(all)
-      report(.ceilings(all))
+      if !found.isEmpty { report(.ceilings(found)) }
     }
   }
 
@@ -202,8 +205,7 @@ public final class Tuner {
       }
     }
     let measurement = try measure(winner.prepared, check: try confirm(winner, target, on: pool), on: pool)
-    try session.record(measurement)
-    try session.settle(problem, winner: measurement.schedule)
+    try session.settle(with: measurement)
     remember(target, measurement.schedule)
     return (measurement, field.count)
   }
