@@ -124,22 +124,24 @@ ssize_t wcl_worker_receive(int channel, void *bytes, size_t capacity, int millis
 
 wcl_worker_ending wcl_worker_end(pid_t worker, int grace_milliseconds) {
   wcl_worker_ending ending = {0};
-  struct rusage usage;
-  int status = 0;
-  pid_t done = 0;
-  // A worker that closed its channel is on its way out, maybe by a signal that should be named.
-  for (int waited = 0; (done = wait4(worker, &status, WNOHANG, &usage)) == 0 && waited < grace_milliseconds;
+  // A worker that closed its channel is on its way out, maybe by a signal that should be named. It is not
+  // reaped before its group is killed: until then no other process can get the group's number.
+  siginfo_t info = {0};
+  for (int waited = 0;
+       waitid(P_PID, (id_t)worker, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0
+       && waited < grace_milliseconds;
        waited++) {
     poll(NULL, 0, 1);
   }
-  ending.was_killed = done == 0;
-  // The group, whether or not its leader has gone: nothing a candidate started may stay.
+  ending.was_killed = info.si_pid == 0;
   kill(-worker, SIGKILL);
-  if (done == 0) {
-    do {
-      done = wait4(worker, &status, 0, &usage);
-    } while (done < 0 && errno == EINTR);
-  }
+
+  struct rusage usage;
+  int status = 0;
+  pid_t done;
+  do {
+    done = wait4(worker, &status, 0, &usage);
+  } while (done < 0 && errno == EINTR);
   if (done != worker) return ending;
   ending.peak_bytes = (uint64_t)usage.ru_maxrss << 10;
   ending.is_out_of_memory = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OUT_OF_MEMORY;

@@ -16,6 +16,8 @@ enum Interruption {
         signal(caught, SIG_DFL)
       }
     }
+    // Whoever ignores SIGCHLD passes that on, and then no worker's ending can be read.
+    signal(SIGCHLD, SIG_DFL)
     // A write past a file-size limit then fails as one to a full disk does, with a message.
     signal(SIGXFSZ, SIG_IGN)
   }

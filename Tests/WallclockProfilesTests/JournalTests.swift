@@ -107,6 +107,132 @@ import struct WallclockCore.Measurement
     #expect(profile.measurements.map(\.samples.medianNanoseconds).sorted() == [15, 128])
   }
 
+  @Test func keepsRejectionsOfAMachineAPassAndABuild() throws {
+    let folder = try TemporaryFolder()
+    let journal = try Journal.open(at: folder.url.appending(component: "j"))
+    let session = try begin(journal)
+    let measurement = Fixture.measurement()
+    let outcomes: [CandidateOutcome] = [
+      .illegal, .crashed(signal: 11), .timedOut(seconds: 2.5), .outOfMemory(limitBytes: 1 << 30),
+      .wrongResult(worstErrorOverTolerance: .infinity), .slow(timesTheBest: 31), .unavailable,
+    ]
+    let all = outcomes.enumerated().map { index, outcome in
+      CandidateRejection(
+        problem: measurement.problem, schedule: Schedule(kernel: "k", knobs: [.mc: index + 1]), outcome: outcome,
+        reason: "reason \(index)")
+    }
+    for rejection in all { try session.record(rejection, build: "one") }
+    #expect(try session.rejections(build: "one") == all)
+    #expect(try session.rejections(build: "two").isEmpty)
+    var again = all[0]
+    again.outcome = .slow(timesTheBest: 12)
+    try session.record(again, build: "one")
+    #expect(try session.rejections(build: "one").first == again)
+    #expect(try rows(journal, "rejection") == all.count)
+    // Nothing but rejections: a session joins them, one that starts over does not.
+    #expect(try begin(journal).rejections(build: "one").count == all.count)
+    #expect(try begin(journal, startingOver: true).rejections(build: "one").isEmpty)
+    #expect(try begin(journal).rejections(build: "one").isEmpty)
+  }
+
+  @Test func outcomesThatAreNoneAreErrors() throws {
+    let folder = try TemporaryFolder()
+    let journal = try Journal.open(at: folder.url.appending(component: "j"))
+    let session = try begin(journal)
+    let measurement = Fixture.measurement()
+    let rejection = CandidateRejection(
+      problem: measurement.problem, schedule: measurement.schedule, outcome: .crashed(signal: 11), reason: "r")
+    for change in [
+      "outcome = 'nice'", "figure = 11.5", "figure = 1e300", "figure = NULL", "outcome = 'slow', figure = -1",
+      "figure = 'x'", "outcome = x'ff'", "problemContent = '{}'", "scheduleContent = x'00'",
+    ] {
+      try journal.write { try $0.execute(sql: "DELETE FROM rejection") }
+      try session.record(rejection, build: "b")
+      #expect(try session.rejections(build: "b") == [rejection])
+      try journal.write { try $0.execute(sql: "UPDATE rejection SET \(change)") }
+      let error = #expect(throws: ProfileError.self, "\(change)") { try session.rejections(build: "b") }
+      #expect(error?.code == .invalid)
+    }
+  }
+
+  @Test func aWinnerIsMeasuredAndSettledAtOnce() throws {
+    let folder = try TemporaryFolder()
+    let journal = try Journal.open(at: folder.url.appending(component: "j"))
+    let session = try begin(journal)
+    let measurement = Fixture.measurement()
+    try journal.write {
+      try $0.execute(sql: "CREATE TRIGGER full BEFORE INSERT ON winner BEGIN SELECT RAISE(FAIL, 'full'); END")
+    }
+    #expect(throws: ProfileError.self) { try session.settle(with: measurement) }
+    #expect(try rows(journal, "measurement") == 0)
+    try journal.write { try $0.execute(sql: "DROP TRIGGER full") }
+    try session.settle(with: measurement)
+    #expect(try session.winner(of: measurement.problem, threads: 1) == measurement)
+  }
+
+  @Test func openingLeavesWhatIsNotAJournalAlone() throws {
+    let folder = try TemporaryFolder()
+    let foreign = folder.url.appending(component: "foreign")
+    let queue = try DatabaseQueue(path: foreign.path(percentEncoded: false))
+    try queue.write { try $0.execute(sql: "CREATE TABLE thesis (chapter TEXT)") }
+    try queue.close()
+    let newer = folder.url.appending(component: "newer")
+    try Journal.open(at: newer).database.close()
+    let later = try DatabaseQueue(path: newer.path(percentEncoded: false))
+    try later.write { try $0.execute(sql: "INSERT INTO grdb_migrations VALUES ('v99')") }
+    try later.close()
+    let text = folder.url.appending(component: "text")
+    try Data("SQLite".utf8).write(to: text)
+    for (url, code) in [(foreign, ProfileError.Code.invalid), (newer, .newerSchema), (text, .invalid)] {
+      let before = try Data(contentsOf: url)
+      let error = #expect(throws: ProfileError.self) { try Journal.open(at: url) }
+      #expect(error?.code == code)
+      #expect(try Data(contentsOf: url) == before, "\(url.lastPathComponent) was changed")
+    }
+    // An empty file is a journal to be.
+    let empty = folder.url.appending(component: "empty")
+    try Data().write(to: empty)
+    _ = try Journal.open(at: empty)
+  }
+
+  @Test func aJournalOfTheFirstVersionGainsRejections() throws {
+    let folder = try TemporaryFolder()
+    let url = folder.url.appending(component: "j")
+    let measurement = Fixture.measurement()
+    do {
+      let journal = try Journal.open(at: url)
+      try begin(journal).settle(with: measurement)
+      try journal.write { db in
+        try db.execute(
+          sql: "DROP TABLE rejection; DELETE FROM grdb_migrations WHERE identifier = 'v2 rejections'")
+      }
+      try journal.database.close()
+    }
+    let session = try begin(Journal.open(at: url))
+    #expect(try session.winner(of: measurement.problem, threads: 1) == measurement)
+    #expect(try session.rejections(build: "b").isEmpty)
+  }
+
+  @Test func oneTuneAtATime() throws {
+    let folder = try TemporaryFolder()
+    let journal = try Journal.open(at: folder.url.appending(component: "journal.sqlite"))
+    var waits: [Int?] = []
+    func acquire() throws -> TuneLock {
+      try TuneLock.acquire(for: journal, waiting: { waits.append($0) }, isCancelled: { waits.count > 0 })
+    }
+    do {
+      let held = try acquire()
+      #expect(waits.isEmpty)
+      let error = #expect(throws: ProfileError.self) { try acquire() }
+      #expect(error?.code == .busy)
+      #expect(waits == [Int(ProcessInfo.processInfo.processIdentifier)])
+      withExtendedLifetime(held) {}
+    }
+    waits = []
+    _ = try acquire()
+    #expect(waits.isEmpty)
+  }
+
   @Test func exportsAndImports() throws {
     let folder = try TemporaryFolder()
     let journal = try Journal.open(at: folder.url.appending(component: "a"))

@@ -4,7 +4,7 @@ import WallclockCore
 import WallclockKernels
 import WallclockMachine
 import WallclockProfiles
-import WallclockTuner
+@testable import WallclockTuner
 
 // Foundation has a Measurement too.
 import struct WallclockCore.Measurement
@@ -154,6 +154,38 @@ private final class Events {
       #expect(measurement.schedule == standard)
     }
     #expect(events.settled.count == 3)
+  }
+
+  @Test func rejectionsAreRecordedAndNotTriedAgain() throws {
+    let temporary = try TemporaryJournal()
+    let session = try temporary.session()
+    guard Self.host.isa.contains(where: { $0 > .scalar }) else { try Test.cancel("a scalar host has no losers") }
+    // Bytes one by one: the scalar kernel loses by far.
+    let target = TuneTarget(.gemm(.w8a8, m: 64, n: 256, k: 256), threads: 1)
+    let effort = TuneEffort(budget: .seconds(20), samplingCap: .milliseconds(60), maximumCandidates: 64)
+    let first = try tune(session, [target], effort: effort)
+    #expect(first.onRecord.isEmpty)
+    let slow = first.rejected.filter { $0.outcome.name == "slow" }
+    try #require(!slow.isEmpty, "no kernel lost by \(TrialLimits.slowRatio)")
+    #expect(Set(first.rejected.map(\.schedule)).count == first.rejected.count, "tried twice")
+    #expect(try Set(session.rejections(build: BuildIdentity.current)) == Set(first.rejected))
+    #expect(first.settled[target].map { winner in !slow.contains { $0.schedule == winner.schedule } } == true)
+
+    // Another thread count knows nothing of these; the same target, open again, does.
+    try session.invalidate(target.problem)
+    let second = try tune(try temporary.session(), [target], effort: effort)
+    #expect(Set(second.onRecord) == Set(first.rejected))
+    #expect(Set(second.rejected.map(\.schedule)).isDisjoint(with: first.rejected.map(\.schedule)))
+    #expect(second.settled.count == 1)
+  }
+
+  @Test func aTuneWithoutAWorkingWorkerSaysSo() throws {
+    let temporary = try TemporaryJournal()
+    let tuner = Tuner(
+      machine: Self.host, session: try temporary.session(), effort: Self.effort,
+      worker: WorkerCommand(path: "/bin/false", arguments: []), report: { _ in })
+    let error = #expect(throws: TuneError.self) { try tuner.run(Self.targets) }
+    #expect(error?.code == .workerFailed)
   }
 
   @Test func nothingToTuneIsAnError() throws {

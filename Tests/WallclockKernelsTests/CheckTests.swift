@@ -1,0 +1,33 @@
+import Testing
+import WallclockCore
+import WallclockKernels
+import WallclockMachine
+
+/// Runs nothing: what it leaves is the output of an earlier run.
+private final class IdleExecutor: Executor {
+  var workerCount: Int { 1 }
+  func forEachRange(of count: Int, grain: Int, _ body: (Range<Int>, Int) -> Void) {}
+}
+
+@Suite struct CheckTests {
+  static let problems: [Problem] =
+    Format.all.map { .gemm($0, m: 5, n: 40, k: 128, epilogue: .bias) } + [
+      .attention(batch: 1, tokens: 9, heads: 2, headDim: 16), .rowwise(.layerNorm, rows: 7, channels: 33),
+      .rowwise(.gelu, rows: 7, channels: 33), .rowwise(.residual, rows: 7, channels: 33),
+      .rowwise(.embedding, rows: 7, channels: 33), .rowwise(.meanPool, rows: 7, channels: 33),
+      .rowwise(.quantize, rows: 7, channels: 33),
+    ]
+
+  /// Candidates share operands, so a kernel that writes nothing would pass on another's work.
+  @Test(arguments: problems)
+  func anEarlierResultPassesForNobodys(_ problem: Problem) throws {
+    let host = Machine.host.fingerprint
+    let standard = try ScheduleSpace.standard(for: problem, threads: 1, machine: host)
+    let prepared = try problem.prepare(standard, machine: host)
+    #expect(try prepared.check(on: SerialExecutor()).passed)
+    let error = #expect(throws: KernelError.self) { try prepared.check(on: IdleExecutor()) }
+    #expect(error?.code == .wrongResult)
+    #expect(error?.worstErrorOverTolerance == .infinity)
+    #expect(try prepared.check(on: SerialExecutor()).passed)
+  }
+}
