@@ -22,7 +22,6 @@ public protocol PreparedProblem: AnyObject {
   /// in their shares: so the ops around it in a model leave its activations.
   func rewriteActivations(copy: Int, on executor: any Executor)
 
-  /// Runs once and compares with the oracle.
   /// Runs once and compares with the oracle. The output is filled with NaN first, so that what an
   /// earlier run left there passes for nobody's result.
   ///
