@@ -136,14 +136,12 @@ wcl_worker_ending wcl_worker_end(pid_t worker, int grace_milliseconds) {
   ending.was_killed = info.si_pid == 0;
   kill(-worker, SIGKILL);
 
-  struct rusage usage;
   int status = 0;
   pid_t done;
   do {
-    done = wait4(worker, &status, 0, &usage);
+    done = waitpid(worker, &status, 0);
   } while (done < 0 && errno == EINTR);
   if (done != worker) return ending;
-  ending.peak_bytes = (uint64_t)usage.ru_maxrss << 10;
   ending.is_out_of_memory = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OUT_OF_MEMORY;
   if (WIFSIGNALED(status)) ending.signal = WTERMSIG(status);
   if (WIFEXITED(status)) ending.status = WEXITSTATUS(status);

@@ -1,5 +1,4 @@
 import CWallclockKernels
-import CWallclockKernels
 import WallclockCore
 
 /// A Problem with operands, ready to be checked and timed by one Schedule.

@@ -1,5 +1,6 @@
 import CWallclockLinux
 import WallclockCore
+import WallclockMachine
 import WallclockMeasure
 import WallclockProfiles
 
@@ -28,6 +29,7 @@ final class WorkerProcess {
   private let log: Int32
   private var lines = LineBuffer()
   private var ending: wcl_worker_ending?
+  private let memoryKillsAtStart = WorkerProcess.memoryKills()
   /// Candidates it has run; one that ran none has only itself to blame.
   var trials = 0
 
@@ -118,7 +120,17 @@ final class WorkerProcess {
     let ending = end(graceMilliseconds: cause == .closed ? 5000 : 0)
     return BrokenTrial(
       cause: cause, signal: ending.was_killed == 0 ? Int(ending.signal) : 0, exitStatus: Int(ending.status),
-      ranOutOfMemory: ending.is_out_of_memory != 0, peakBytes: Int(ending.peak_bytes), lastWords: lastWords)
+      ranOutOfMemory: ending.is_out_of_memory != 0,
+      // Who sent a signal is not told; the kernel counts those it sends for want of memory.
+      systemWasOutOfMemory: Self.memoryKills() > memoryKillsAtStart, lastWords: lastWords)
+  }
+
+  /// Processes that the kernel has ended since it started because memory was short, here or in a control group;
+  /// 0 where it does not say.
+  private static func memoryKills() -> Int {
+    HostSource().text("/proc/vmstat").flatMap { text in
+      text.split(separator: "\n").first { $0.hasPrefix("oom_kill ") }.flatMap { Int($0.dropFirst(9)) }
+    } ?? 0
   }
 
   /// The last line it printed, shortened; empty when it printed none.
@@ -148,7 +160,8 @@ struct BrokenTrial: Equatable {
   var signal = 0
   var exitStatus = 0
   var ranOutOfMemory = false
-  var peakBytes = 0
+  /// Whether the kernel ended a process for want of memory meanwhile.
+  var systemWasOutOfMemory = false
   var lastWords = ""
 
   /// What that says of the candidate.
@@ -163,10 +176,8 @@ struct BrokenTrial: Equatable {
     if ranOutOfMemory || (signal != 0 && lastWords.contains("out of memory")) {
       return (.outOfMemory(limitBytes: limitBytes), "asked for more memory than its limit, \(limit)\(words)")
     }
-    if signal == SIGKILL, peakBytes >= limitBytes / 2 {
-      return (
-        .outOfMemory(limitBytes: limitBytes),
-        "the system ended its process, which had \(peakBytes >> 20) MiB in use")
+    if signal == SIGKILL, systemWasOutOfMemory {
+      return (.outOfMemory(limitBytes: limitBytes), "the system was short of memory and ended its process")
     }
     if signal != 0 { return (.crashed(signal: signal), "its process died of \(Self.name(ofSignal: signal))\(words)") }
     if cause == .nonsense { return (.crashed(signal: 0), "its process answered nonsense\(words)") }

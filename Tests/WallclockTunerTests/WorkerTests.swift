@@ -227,8 +227,9 @@ private let begin =
       (BrokenTrial(cause: .nonsense), .crashed(signal: 0)),
       (BrokenTrial(cause: .closed, exitStatus: 137, ranOutOfMemory: true), .outOfMemory(limitBytes: 1000)),
       // The system's choice when memory is short.
-      (BrokenTrial(cause: .closed, signal: 9, peakBytes: 600), .outOfMemory(limitBytes: 1000)),
-      (BrokenTrial(cause: .closed, signal: 9, peakBytes: 400), .crashed(signal: 9)),
+      (BrokenTrial(cause: .closed, signal: 9, systemWasOutOfMemory: true), .outOfMemory(limitBytes: 1000)),
+      (BrokenTrial(cause: .closed, signal: 9), .crashed(signal: 9)),
+      (BrokenTrial(cause: .closed, signal: 11, systemWasOutOfMemory: true), .crashed(signal: 11)),
       (BrokenTrial(cause: .closed, signal: 4, lastWords: "out of memory for 9 bytes"), .outOfMemory(limitBytes: 1000)),
     ]
     for (broken, outcome) in cases {

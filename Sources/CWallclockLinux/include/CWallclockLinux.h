@@ -151,8 +151,6 @@ typedef struct wcl_worker_ending {
   uint8_t is_out_of_memory;
   // The signal it died of, or 0 and its exit status.
   int signal, status;
-  // The most memory it had in use.
-  uint64_t peak_bytes;
 } wcl_worker_ending;
 
 // Lets the worker end by itself for so long, then kills its whole group, and reaps it.
