@@ -28,14 +28,32 @@ enum Output {
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     var data = try encoder.encode(value)
     data.append(0x0A)
-    FileHandle.standardOutput.write(data)
+    try write(data)
+  }
+
+  static func write(_ data: Data) throws(OutputError) {
+    do { try FileHandle.standardOutput.write(contentsOf: data) } catch {
+      throw OutputError(.inputOutput, "cannot write to standard output: \(error.localizedDescription)")
+    }
   }
 
   static func note(_ line: String) {
-    FileHandle.standardError.write(Data((line + "\n").utf8))
+    try? FileHandle.standardError.write(contentsOf: Data((line + "\n").utf8))
   }
 
   static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+}
+
+/// What the output cannot take.
+struct OutputError: Diagnostic {
+  enum Code: String, Sendable { case inputOutput }
+  let code: Code
+  let message: String
+  init(_ code: Code, _ message: String) {
+    self.code = code
+    self.message = message
+  }
+  var exitStatus: ExitStatus { .inputOutput }
 }
 
 /// Runs a subcommand's body and turns module errors into a message and a sysexits status.

@@ -92,7 +92,7 @@ struct PlanCommand: AsyncParsableCommand {
       let data = try report.encoded()
       if let outputFile { try DurableFile.write(data, to: URL(filePath: outputFile)) }
       if output.json {
-        FileHandle.standardOutput.write(data)
+        try Output.write(data)
       } else {
         print(report.rendered())
         if let outputFile { Output.note("wrote \(outputFile)") }

@@ -169,7 +169,7 @@ struct ProfileCommand: AsyncParsableCommand {
           try profile.write(to: URL(filePath: outputFile))
           Output.note("wrote \(outputFile)")
         } else {
-          FileHandle.standardOutput.write(try profile.encoded())
+          try Output.write(profile.encoded())
         }
       }
     }

@@ -26,7 +26,7 @@ final class Progress {
       let filled = width * done / total
       let bar = String(repeating: "█", count: filled) + String(repeating: "·", count: width - filled)
       let line = "\(title) \(bar) \(done)/\(total)\(time)  \(detail)"
-      FileHandle.standardError.write(Data("\r\u{1B}[2K\(line.prefix(150))".utf8))
+      try? FileHandle.standardError.write(contentsOf: Data("\r\u{1B}[2K\(line.prefix(150))".utf8))
       isDrawn = true
     } else {
       Output.note("\(title): \(done)/\(total)\(time)  \(detail)")
@@ -40,7 +40,7 @@ final class Progress {
   }
 
   func clear() {
-    if isDrawn { FileHandle.standardError.write(Data("\r\u{1B}[2K".utf8)) }
+    if isDrawn { try? FileHandle.standardError.write(contentsOf: Data("\r\u{1B}[2K".utf8)) }
     isDrawn = false
   }
 }

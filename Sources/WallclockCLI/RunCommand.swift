@@ -153,13 +153,13 @@ enum SampleServer {
 
   static func serve(_ encoder: BERTEncoder, batch: [[Int32]], name: String) throws {
     _ = try encoder.encode(batch)
-    answer("ready \(name)")
+    try answer("ready \(name)")
     while let line = readLine() {
       switch line {
       case "run":
         let start = ContinuousClock.now
         _ = try encoder.encode(batch)
-        answer("ns \(Int((ContinuousClock.now - start) / .nanoseconds(1)))")
+        try answer("ns \(Int((ContinuousClock.now - start) / .nanoseconds(1)))")
       case "quit":
         return
       default:
@@ -168,7 +168,7 @@ enum SampleServer {
     }
   }
 
-  private static func answer(_ line: String) {
-    FileHandle.standardOutput.write(Data((line + "\n").utf8))
+  private static func answer(_ line: String) throws {
+    try Output.write(Data((line + "\n").utf8))
   }
 }

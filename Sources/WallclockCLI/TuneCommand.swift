@@ -13,6 +13,8 @@ struct TuneCommand: AsyncParsableCommand {
         wallclock tune --ops gemm --types w8a8 --m 1 16 128 --n 4096 --k 4096
       Every measurement is kept as soon as it is taken. Ctrl-C or a crash loses nothing: the same
       command goes on where it stopped, and measures nothing twice.
+      A kernel that crashes, hangs, takes all memory or is wrong does so in a process of its own; it is
+      named at the end, and not tried again until the program or the machine changes.
       """)
 
   @Flag(name: .long, help: "16, 128 and 512 tokens at batch 1 and 16; f32, bf16, w8a8, w4a8-g32; under three minutes on two cores.")
@@ -23,7 +25,7 @@ struct TuneCommand: AsyncParsableCommand {
   var models: [String] = []
   @Option(name: .long, parsing: .upToNextOption, help: "Thread counts; default 1 and one per core.")
   var threads: [Int] = []
-  @Flag(name: .customLong("again"), help: "Measure anew what an earlier tune settled.")
+  @Flag(name: .customLong("again"), help: "Measure anew what an earlier tune settled, and try what it rejected.")
   var startOver = false
   @Option(name: .shortAndLong, help: "Also write the profile to this file.")
   var outputFile: String?
