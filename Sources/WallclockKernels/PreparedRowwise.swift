@@ -185,12 +185,13 @@ final class PreparedRowwise: PreparedProblem {
     let bytes = rows * channels * Int(kernel.c?.bitsPerValue ?? 32) / 8
     let found = AlignedBuffer<UInt8>(count: bytes)
     unsafe found.unsafePointer.update(from: operands.q.unsafePointer, count: bytes)
-    let foundScales = operands.scales.array()
+    // As bits: a type without scales leaves them as they were, NaN.
+    let foundScales = operands.scales.array().map(\.bitPattern)
     let scalar = try KernelTable.quantizer(to: kernel.c!, isas: [.scalar])
     var args = unsafe arguments(copy: 0)
     try unsafe WallclockKernels.check(scalar.row.pointee.rowwise!(&args), scalar.name)
     let differs = (0..<bytes).first { found[$0] != operands.q[$0] }
-    guard differs == nil, foundScales == operands.scales.array() else {
+    guard differs == nil, foundScales == operands.scales.array().map(\.bitPattern) else {
       throw KernelError(
         .wrongResult, "\(schedule) on \(problem): byte \(differs ?? 0) of the quantised rows differs from the scalar kernel's",
         worstErrorOverTolerance: .infinity)
