@@ -47,8 +47,14 @@ public enum Tolerance {
     return (10 + tail) * u * size + 1e-12
   }
 
-  /// Relative Frobenius error of attention in f32.
-  public static let attentionRelativeFrobenius = 5e-6
+  /// Frobenius error of attention in f32, for outputs of Frobenius norm `norm`.
+  ///
+  /// - Parameter magnitude: the norm of what the outputs would be with |V| for V. Where values cancel (one
+  ///   column, queries that are alike) the rounding of the products alone, u of each, exceeds any multiple of
+  ///   their sum, so four of it are allowed beside 5·10⁻⁶ of the norm.
+  public static func attention(norm: Double, magnitude: Double) -> Double {
+    5e-6 * norm + 4 * u * magnitude + 1e-30
+  }
 
   /// For one element of a row-wise op, relative to the scale of its row.
   ///

@@ -99,9 +99,12 @@ import WallclockTestSupport
     if let wrong { return failed(wrong) }
     var difference = 0.0
     var norm = 0.0
+    var magnitude = 0.0
     for i in 0..<count {
       let expected = oracle.output(first + i, total: oracle.queries, mask: mask)
+      let sizes = oracle.magnitude(first + i, total: oracle.queries, mask: mask)
       for c in 0..<d {
+        magnitude += sizes[c] * sizes[c]
         let found = Double(rows[i * d + c])
         difference += (found - expected[c]) * (found - expected[c])
         norm += expected[c] * expected[c]
@@ -109,7 +112,7 @@ import WallclockTestSupport
     }
     let error = difference.squareRoot()
     // A comparison that a NaN fails.
-    guard error <= Tolerance.attentionRelativeFrobenius * norm.squareRoot() else {
+    guard error <= Tolerance.attention(norm: norm.squareRoot(), magnitude: magnitude.squareRoot()) else {
       return failed("relative Frobenius error \(error / norm.squareRoot())")
     }
     return nil

@@ -79,17 +79,24 @@ private struct ReferenceEmbeddings: Decodable {
   }
 
   /// The scalar kernels are the floor every host has.
+  ///
+  /// With activations in f32 only the order of sums differs. Rounded to 8 bits, a value on the border between
+  /// two codes goes either way by the last bit of what came before, and after six layers two runs are as
+  /// far from each other as each is from f32: 0.9989 on a Zen 5 guest, where each keeps 0.9976 and better.
   @Test func scalarKernelsAgree() throws {
     let model = try Model.load(RealModel.directory())
     var scalar = Self.machine
     scalar.isa = [.scalar]
     let reference = try ReferenceEmbeddings.load()
     let ids = try model.encode(reference.sentences[0])
-    for format in [Format.f32, .bf16, .w8a8, .w4a8g32, .w4a16g32] {
+    for (format, lowest) in [
+      (Format.f32, 0.99999), (.bf16, 0.999), (.w8a8, 0.997), (.w4a8g32, 0.997), (.w4a16g32, 0.99999),
+    ] {
       let fast = try Self.encoder(model, format).encode([ids])[0]
       let slow = try Self.encoder(model, format, machine: scalar).encode([ids])[0]
       // bf16 kernels differ in whether activations are rounded.
-      #expect(Similarity.cosine(fast, slow) > (format == .f32 || format == .w4a16g32 ? 0.99999 : 0.999), "\(format)")
+      #expect(Similarity.cosine(fast, slow) > lowest, "\(format)")
+      if format == .w8a8 { #expect(Similarity.cosine(slow, reference.vectors[0]) > 0.99) }
     }
   }
 

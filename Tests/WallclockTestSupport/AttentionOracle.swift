@@ -62,6 +62,15 @@ package struct AttentionOracle {
 
   /// Row `i` of O, the `i`-th query of a sequence of `total`.
   package func output(_ i: Int, total: Int, mask: Mask) -> [Double] {
+    output(i, total: total, mask: mask) { Double($0) }
+  }
+
+  /// Row `i` of O with |V| in place of V: the size of what is summed.
+  package func magnitude(_ i: Int, total: Int, mask: Mask) -> [Double] {
+    output(i, total: total, mask: mask) { Double(abs($0)) }
+  }
+
+  private func output(_ i: Int, total: Int, mask: Mask, value: (Float) -> Double) -> [Double] {
     let seen = visible(i, total: total, mask: mask)
     var scores = [Double](repeating: 0, count: seen)
     for j in 0..<seen {
@@ -74,7 +83,7 @@ package struct AttentionOracle {
     for j in 0..<seen {
       let weight = exp(scores[j] - greatest)
       total += weight
-      for c in 0..<d { o[c] += weight * Double(v[j * d + c]) }
+      for c in 0..<d { o[c] += weight * value(v[j * d + c]) }
     }
     return o.map { $0 / total }
   }

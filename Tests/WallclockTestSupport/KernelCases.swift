@@ -229,6 +229,7 @@ extension KernelCases {
     let v = (0..<keys * d).map { _ in random.signed() }
     let scale = Float(1 / Double(d).squareRoot())
     var o: [Double] = []
+    var magnitude = 0.0
     for i in 0..<queries {
       // The last query sees the last key; a query that sees none gets zeros.
       let seen = shape.causal ? max(0, min(keys, i + keys - queries + 1)) : keys
@@ -240,6 +241,8 @@ extension KernelCases {
       let total = weights.reduce(0, +)
       for c in 0..<d {
         o.append((0..<seen).reduce(0.0) { $0 + weights[$1] / total * Double(v[$1 * d + c]) })
+        let size = (0..<seen).reduce(0.0) { $0 + weights[$1] / total * Double(abs(v[$1 * d + c])) }
+        magnitude += size * size
       }
     }
     cases.append(
@@ -257,7 +260,9 @@ extension KernelCases {
           .input("v", v, rows: keys, columns: d, stride: d + 5),
           .output(
             "o", Float.self, rows: queries, columns: d, stride: d + 2,
-            .frobenius(o, relative: Tolerance.attentionRelativeFrobenius, absolute: 1e-30)),
+            .frobenius(
+              o, relative: Tolerance.attention(norm: 1, magnitude: 0),
+              absolute: Tolerance.attention(norm: 0, magnitude: magnitude.squareRoot()))),
         ]))
   }
 }
