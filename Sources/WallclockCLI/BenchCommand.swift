@@ -14,7 +14,9 @@ struct BenchCommand: AsyncParsableCommand {
         wallclock bench compare KERNEL default --op gemm --m 128 --n 1536 --k 384
       --json is Google Benchmark's format.
       """,
-    subcommands: [BenchKernelCommand.self, BenchCompareCommand.self],
+    subcommands: [
+      BenchKernelCommand.self, BenchCompareCommand.self, BenchDecideCommand.self, BenchLoadCommand.self,
+    ],
     defaultSubcommand: BenchKernelCommand.self)
 }
 
@@ -23,11 +25,14 @@ struct BenchOptions: ParsableArguments {
   @OptionGroup var selection: ProblemOptions
   @Option(name: .long, help: "scalar, simd or threaded; default by --threads.") var backend: Backend?
   @Option(name: .long, help: "Threads.") var threads = 1
-  @Option(name: .customLong("min-time"), help: "Seconds to sample each entry for at most.") var seconds = 0.5
+  @Option(name: .customLong("min-time"), help: "Seconds to sample each entry for at most; default 0.5, for `compare` 2, with external programs 20.")
+  var seconds: Double?
 
   func validate() throws {
     guard threads >= 1, threads <= 4096 else { throw ValidationError("--threads \(threads): expected 1 or more") }
-    guard seconds > 0, seconds <= 600 else { throw ValidationError("--min-time \(seconds): expected 0 to 600 seconds") }
+    if let seconds, !(seconds > 0 && seconds <= 600) {
+      throw ValidationError("--min-time \(seconds): expected 0 to 600 seconds")
+    }
     if backend == .numa { throw ValidationError("--backend numa: not available for single kernels; use threaded") }
     if let backend, backend != .threaded, threads > 1 {
       throw ValidationError("--backend \(backend.rawValue) runs on one thread; leave out --threads")
@@ -36,7 +41,7 @@ struct BenchOptions: ParsableArguments {
 
   var sampling: SamplingOptions {
     var options = SamplingOptions()
-    options.timeCap = .milliseconds(Int64(seconds * 1000))
+    options.timeCap = .milliseconds(Int64((seconds ?? 0.5) * 1000))
     return options
   }
 
@@ -153,81 +158,5 @@ struct BenchKernelCommand: AsyncParsableCommand {
     var table = TextTable(columns: [("kernel", .left), ("op", .left), ("isa", .left), ("here", .left)])
     table.rows = listed.map { [$0.name, $0.op, $0.isa, $0.runs ? "runs" : $0.why] }
     try output.print(listed, text: table.lines.joined(separator: "\n"))
-  }
-}
-
-struct BenchCompareCommand: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "compare",
-    abstract: "The ratio of two ways of doing the same, sampled in turn in one run.",
-    discussion: """
-      A and B are `default`, `tuned`, a backend (scalar, simd, threaded) or a kernel's name.
-      Example:
-        wallclock bench compare simd threaded --op gemm --m 128 --n 1536 --k 384 --threads 2
-      The ratio is time of A over time of B: above 1, B is faster.
-      """)
-
-  @Argument(help: "The first side.") var a: String
-  @Argument(help: "The second side.") var b: String
-  @OptionGroup var bench: BenchOptions
-  @OptionGroup var output: OutputOptions
-
-  struct Report: Encodable {
-    var problem: String
-    var a: String
-    var b: String
-    var ratio: Double
-    var interval: ClosedRange<Double>
-    var significant: Bool
-    var samples: Int
-    var aNanoseconds: Double
-    var bNanoseconds: Double
-  }
-
-  func run() async throws {
-    try await reportingFailures {
-      Interruption.install()
-      let machine = bench.machine()
-      let problems = try bench.selection.problems()
-      guard !problems.isEmpty else { throw ValidationError("no problem named: give --op with its sizes") }
-      let pool = try ThreadPool.onePerCore(of: machine, threads: bench.threads)
-      defer { pool.shutdown() }
-      let serial = SerialExecutor()
-      var reports: [Report] = []
-      for problem in problems {
-        let (sa, sb) = (
-          try bench.schedule(a, for: problem, machine: machine), try bench.schedule(b, for: problem, machine: machine)
-        )
-        let (ea, eb): (any Executor, any Executor) = (
-          sa.threads == 1 ? serial : pool, sb.threads == 1 ? serial : pool
-        )
-        let first = try problem.prepare(sa, machine: Machine.host.fingerprint)
-        let second = try first.rescheduled(sb)
-        _ = try first.check(on: ea)
-        _ = try second.check(on: eb)
-        // What the first side differs from itself by is the least that counts.
-        let same = try InterleavedComparison.run(
-          first, on: ea, try first.rescheduled(sa), on: ea, noiseFloor: 0, options: bench.sampling)
-        let result = try InterleavedComparison.run(
-          first, on: ea, second, on: eb, noiseFloor: max(0.003, abs(same.ratio - 1)), options: bench.sampling)
-        reports.append(
-          Report(
-            problem: "\(problem)", a: "\(sa)", b: "\(sb)", ratio: result.ratio, interval: result.interval,
-            significant: result.significant, samples: result.samples,
-            aNanoseconds: result.a.medianNanoseconds, bNanoseconds: result.b.medianNanoseconds))
-      }
-      let text = reports.map { r in
-        "\(r.problem)\n  A \(Units.time(r.aNanoseconds))  \(r.a)\n  B \(Units.time(r.bNanoseconds))  \(r.b)\n"
-          + String(
-            format: "  A/B %.3f [%.3f, %.3f] over %d pairs: %@", r.ratio, r.interval.lowerBound,
-            r.interval.upperBound, r.samples,
-            r.significant ? (r.ratio > 1 ? "B is faster" : "A is faster") : "not decided")
-      }.joined(separator: "\n")
-      if reports.count == 1 {
-        try output.print(reports[0], text: text)
-      } else {
-        try output.print(reports, text: text)
-      }
-    }
   }
 }

@@ -9,6 +9,8 @@ final class AttentionOperands {
   let copies: Int
   let qkv: AlignedBuffer<Float>
   let o: AlignedBuffer<Float>
+  /// One for all Schedules, which run one at a time: a Schedule is not faster for where its scratch lies.
+  let workspace = AttentionWorkspace()
 
   init(_ problem: Problem, isas: Set<ISA>, copies: Int, seed: UInt64) {
     self.problem = problem
@@ -28,7 +30,6 @@ final class PreparedAttention: PreparedProblem {
   let schedule: Schedule
   private let operands: AttentionOperands
   private let attention: AttentionOperator
-  private let workspace = AttentionWorkspace()
   private let starts: [Int]
   private let rowsPerCopy: Int
 
@@ -59,7 +60,7 @@ final class PreparedAttention: PreparedProblem {
       unsafe attention.run(
         starts: Span(_unsafeElements: starts), heads: s[.heads], headDim: s[.headDim], q: base,
         k: base + width, v: base + 2 * width, stride: 3 * width, o: operands.o.unsafePointer, ldo: width,
-        scale: scale, mask: problem.mask, workspace: workspace, on: executor)
+        scale: scale, mask: problem.mask, workspace: operands.workspace, on: executor)
     }
   }
 

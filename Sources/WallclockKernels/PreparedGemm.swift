@@ -11,6 +11,8 @@ final class GemmOperands {
   let residual: AlignedBuffer<Float>
   let bias: AlignedBuffer<Float>
   let quantized: QuantizedWeights
+  /// One for all Schedules, which run one at a time: a Schedule is not faster for where its scratch lies.
+  let workspace = GemmWorkspace()
   private var packed: [PackedLayout: [PackedWeights]] = [:]
   private var oracles: [ElementType: OracleActivations] = [:]
 
@@ -58,7 +60,6 @@ final class PreparedGemm: PreparedProblem {
   let schedule: Schedule
   private let operands: GemmOperands
   private let operators: [GemmOperator]
-  private let workspace = GemmWorkspace()
 
   var problem: Problem { operands.problem }
   var copies: Int { operators.count }
@@ -86,7 +87,7 @@ final class PreparedGemm: PreparedProblem {
     let s = problem.shape
     unsafe operators[copy].run(
       m: s[.m], a: operands.a.unsafePointer, lda: s[.k], c: operands.c.unsafePointer, ldc: s[.n],
-      residual: operands.residual.unsafePointer, ldr: s[.n], workspace: workspace, on: executor)
+      residual: operands.residual.unsafePointer, ldr: s[.n], workspace: operands.workspace, on: executor)
   }
 
   func rewriteActivations(copy: Int, on executor: any Executor) {

@@ -45,54 +45,24 @@ package struct SampleClock {
   }
 }
 
-/// Lost time as Linux accounts for it. An involuntary context switch alone says little: a kernel
-/// thread may have needed the CPU for microseconds. So switches only prompt a look at how long the
-/// threads waited.
-private final class LostTime {
-  private var switches = -1
-  private var waited: UInt64 = 0
-  private var stolen: UInt64 = 0
-  private var nextStealCheck: UInt64 = 0
-
-  func total() -> UInt64 {
-    var usage = rusage()
-    unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    if usage.ru_nivcsw != switches {
-      // Without scheduler statistics every switch counts as a long wait.
-      waited = Self.runQueueWait() ?? waited + 1_000_000_000
-      switches = usage.ru_nivcsw
-    }
-    // Steal is counted in ticks of 10 ms.
-    let now = nanosecondsNow()
-    if now >= nextStealCheck {
-      nextStealCheck = now + 10_000_000
-      stolen = (CPUTimes.current()?.stolen ?? 0) * 10_000_000
-    }
-    return waited + stolen
+/// One sample: nanoseconds per run, and whether something disturbed it.
+package struct TimedSample {
+  package var nanoseconds: Double
+  package var isDisturbed: Bool
+  package init(nanoseconds: Double, isDisturbed: Bool) {
+    self.nanoseconds = nanoseconds
+    self.isDisturbed = isDisturbed
   }
+}
 
-  /// Nanoseconds that the process's threads have waited in run queues: the second field of each
-  /// thread's schedstat (proc(5)); nil where the kernel keeps none.
-  private static func runQueueWait() -> UInt64? {
-    guard let directory = unsafe opendir("/proc/self/task") else { return nil }
-    defer { unsafe closedir(directory) }
-    var total: UInt64 = 0
-    var found = false
-    while let entry = unsafe readdir(directory) {
-      let name = unsafe withUnsafePointer(to: entry.pointee.d_name) {
-        unsafe String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))
-      }
-      guard let thread = Int(name), let file = unsafe fopen("/proc/self/task/\(thread)/schedstat", "r") else { continue }
-      defer { unsafe fclose(file) }
-      var line = [CChar](repeating: 0, count: 128)
-      guard unsafe fgets(&line, Int32(line.count), file) != nil else { continue }
-      let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-      let fields = text.split(separator: " ")
-      guard fields.count > 1, let wait = UInt64(fields[1]) else { continue }
-      total += wait
-      found = true
-    }
-    return found ? total : nil
+/// Numbers runs, and so the operand copies they take: sides that share it rotate over the copies
+/// together, and none finds in the cache what another has just fetched.
+package final class RunCounter {
+  private var count = 0
+  package init() {}
+  func next() -> Int {
+    defer { count += 1 }
+    return count
   }
 }
 
@@ -101,20 +71,33 @@ package struct TimedSide {
   /// Untimed, before each run: brings the operands into the state that is measured.
   private let prepare: ((Int) -> Void)?
   package let run: (Int) -> Void
-  fileprivate var iteration = 0
-  fileprivate var repetitions = 1
+  private let counter: RunCounter
+  private var repetitions = 1
 
-  package init(preparedBy prepare: ((Int) -> Void)? = nil, _ run: @escaping (Int) -> Void) {
+  package init(
+    preparedBy prepare: ((Int) -> Void)? = nil, countedBy counter: RunCounter = RunCounter(),
+    _ run: @escaping (Int) -> Void
+  ) {
     self.prepare = prepare
+    self.counter = counter
     self.run = run
   }
 
   /// Runs of a prepared Problem over its operand copies in turn, in its operand state.
-  package init(_ prepared: any PreparedProblem, on executor: any Executor) {
+  ///
+  /// - Parameter extra: work that follows each run, and is timed with it.
+  package init(
+    _ prepared: any PreparedProblem, on executor: any Executor, countedBy counter: RunCounter = RunCounter(),
+    then extra: (() -> Void)? = nil
+  ) {
     self.init(
       preparedBy: prepared.problem.state == .hot
         ? nil : { prepared.rewriteActivations(copy: $0 % prepared.copies, on: executor) },
-      { prepared.run(copy: $0 % prepared.copies, on: executor) })
+      countedBy: counter
+    ) {
+      prepared.run(copy: $0 % prepared.copies, on: executor)
+      extra?()
+    }
   }
 
   /// Nanoseconds that the next `count` runs took together.
@@ -136,7 +119,10 @@ package struct TimedSide {
   }
 
   /// Warms up and sets how many runs make one sample.
-  fileprivate mutating func calibrate(minimum: Duration, _ clock: SampleClock) {
+  ///
+  /// - Returns: nanoseconds of one sample, roughly.
+  @discardableResult
+  mutating func calibrate(minimum: Duration, _ clock: SampleClock) -> Double {
     var elapsed: Double = 0
     _ = time(1, clock.nanoseconds)
     let target = Double(minimum / .nanoseconds(1))
@@ -146,41 +132,45 @@ package struct TimedSide {
       let wanted = Double(repetitions) * target / max(elapsed, 100) * 1.2
       repetitions = max(repetitions + 1, min(Int(wanted), repetitions * 64))
     } while true
+    return elapsed
   }
 
-  private mutating func next() -> Int {
-    defer { iteration += 1 }
-    return iteration
-  }
+  /// Runs once, untimed.
+  mutating func leadIn() { run(next()) }
+
+  private func next() -> Int { counter.next() }
 
   /// A sample that lost more than this part of its time was disturbed.
-  private static var tolerableLoss: Double { 0.005 }
+  static var tolerableLoss: Double { 0.005 }
 
-  /// One sample: nanoseconds per run, and whether something disturbed it.
-  fileprivate mutating func sample(_ clock: SampleClock) -> (nanoseconds: Double, disturbed: Bool) {
+  mutating func sample(_ clock: SampleClock) -> TimedSample {
     let before = clock.lostNanoseconds()
     let elapsed = time(repetitions, clock.nanoseconds)
     let after = clock.lostNanoseconds()
     // A thread that ended takes its wait with it.
     let lost = after > before ? after - before : 0
-    return (elapsed / Double(repetitions), Double(lost) > Self.tolerableLoss * elapsed)
+    return TimedSample(
+      nanoseconds: elapsed / Double(repetitions), isDisturbed: Double(lost) > Self.tolerableLoss * elapsed)
   }
 }
 
 /// Samples one or several sides in turn under DESIGN's rules of measurement.
 package enum Sampler {
+  /// How many times the cap may pass before there are three undisturbed samples.
+  private static var patience: UInt64 { 4 }
+
   /// Samples `sides` interleaved, one sample of each in turn, until all have converged or the cap
   /// is reached. Disturbed samples are dropped (a whole round at a time, so that sides stay paired).
   ///
   /// - Returns: a summary per side, and the paired undisturbed samples, round by round.
-  /// - Throws: `MeasureError.tooManyDropped` when over half of the rounds were disturbed and too few are left.
+  /// - Throws: `MeasureError.tooManyDropped` when not even three rounds were left alone in four times the cap.
   package static func sample(
     _ sides: inout [TimedSide], options: SamplingOptions, clock: SampleClock = .system,
     isCancelled: () -> Bool = { false }
   ) throws(MeasureError) -> (summaries: [SampleSummary], rounds: [[Double]]) {
     for i in sides.indices { sides[i].calibrate(minimum: options.minimumSampleDuration, clock) }
     var rounds: [[Double]] = []
-    var disturbed: [[Double]] = []
+    var disturbed = 0
     let start = clock.nanoseconds()
     let cap = UInt64(max(0, options.timeCap / .nanoseconds(1)))
     var stop = SampleSummary.Stop.sampleCap
@@ -190,11 +180,11 @@ package enum Sampler {
       var round: [Double] = []
       var dirty = false
       for i in sides.indices {
-        let (nanoseconds, wasDisturbed) = sides[i].sample(clock)
-        round.append(nanoseconds)
-        dirty = dirty || wasDisturbed
+        let sample = sides[i].sample(clock)
+        round.append(sample.nanoseconds)
+        dirty = dirty || sample.isDisturbed
       }
-      if dirty { disturbed.append(round) } else { rounds.append(round) }
+      if dirty { disturbed += 1 } else { rounds.append(round) }
       if rounds.count >= nextCheck {
         nextCheck = rounds.count + max(4, rounds.count / 4)
         if converged(rounds, sides.count, options.relativeInterval) {
@@ -202,34 +192,24 @@ package enum Sampler {
           break
         }
       }
-      if clock.nanoseconds() - start > cap, rounds.count + disturbed.count >= 3 {
+      // A busy machine gets more time to leave a few samples alone.
+      let elapsed = clock.nanoseconds() - start
+      if elapsed > cap, rounds.count >= 3 || (disturbed >= 3 && elapsed > cap * patience) {
         stop = .timeCap
         break
       }
     }
-    // Long runs on a busy machine are always preempted at some point: with no clean sample left the
-    // disturbed ones count, unless they disagree wildly, which would make the number worthless.
-    if rounds.count < 3 {
-      let all = rounds + disturbed
-      for side in sides.indices {
-        let values = all.map { $0[side] }.sorted()
-        guard let low = values.first, let high = values.last, high < 2 * low else {
-          throw MeasureError(
-            .tooManyDropped,
-            "\(disturbed.count) of \(all.count) samples were preempted and they differ by more than 2×; quieten the machine and run again"
-          )
-        }
-      }
-      rounds = all
-      disturbed = []
+    guard rounds.count >= 3 else {
+      throw MeasureError(
+        .tooManyDropped,
+        "\(disturbed) of \(rounds.count + disturbed) samples were preempted; quieten the machine and run again")
     }
-    let dropped = disturbed.count
     let summaries = sides.indices.map { side in
       let sorted = rounds.map { $0[side] }.sorted()
       return SampleSummary(
         medianNanoseconds: OrderStatistics.median(sorted: sorted),
         intervalNanoseconds: OrderStatistics.medianInterval(sorted: sorted),
-        minimumNanoseconds: sorted[0], count: sorted.count, dropped: dropped, stop: stop)
+        minimumNanoseconds: sorted[0], count: sorted.count, dropped: disturbed, stop: stop)
     }
     return (summaries, rounds)
   }

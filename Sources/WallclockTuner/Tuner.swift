@@ -32,7 +32,7 @@ public final class Tuner {
   private let isCancelled: () -> Bool
   private var pools: [Int: ThreadPool] = [:]
   private let probes: CeilingProbes
-  private var noiseFloor = 0.01
+  private var noiseFloors: [OperandState: [Int: Double]] = [:]
   private var winners: [TuneTarget.Family: [(work: Double, schedule: Schedule)]] = [:]
   private let worker: WorkerCommand?
   private var rejections: RejectionRecord
@@ -91,7 +91,7 @@ public final class Tuner {
     }
     guard !open.isEmpty else { return }
     try measureCeilings(threadCounts: Set(targets.map(\.threads)).sorted())
-    try measureNoiseFloor()
+    try measureNoiseFloors(open)
 
     let budget = Double(effort.budget / .nanoseconds(1))
     for (index, target) in open.enumerated() {
@@ -143,26 +143,18 @@ public final class Tuner {
     }
   }
 
-  /// What identical sides differ by on this host: the largest of some A/A comparisons.
-  private func measureNoiseFloor() throws {
-    let pool = try pool(1)
-    let problem = Problem.gemm(.f32, m: 32, n: 256, k: 256)
-    let schedule = try ScheduleSpace.standard(for: problem, threads: 1, machine: machine)
-    let a = try problem.prepare(schedule, machine: machine)
-    let b = try a.rescheduled(schedule)
-    var options = SamplingOptions()
-    options.timeCap = .milliseconds(60)
-    var worst = 0.0
-    for _ in 0..<8 {
-      let comparison = try MeasuredRun.patiently {
-        try InterleavedComparison.run(
-          a, on: pool, b, on: pool, noiseFloor: 0, options: options, isCancelled: isCancelled)
+  /// What identical sides differ by on this host, for each state and thread count there is to tune.
+  private func measureNoiseFloors(_ targets: [TuneTarget]) throws {
+    for threads in Set(targets.map(\.threads)).sorted() {
+      let pool = try pool(threads)
+      for state in Set(targets.filter { $0.threads == threads }.map(\.problem.state)) {
+        noiseFloors[state, default: [:]][threads] = try NoiseFloor.measure(
+          state, on: pool, machine: machine, isCancelled: isCancelled)
       }
-      worst = max(worst, abs(comparison.ratio - 1))
     }
-    noiseFloor = max(0.003, worst)
-    try session.record(noiseFloor: noiseFloor)
-    report(.noiseFloor(noiseFloor))
+    let largest = noiseFloors.values.flatMap(\.values).max() ?? DecisionRule.leastMargin
+    try session.record(noiseFloor: largest)
+    report(.noiseFloor(largest))
   }
 
   private func remember(_ target: TuneTarget, _ schedule: Schedule) {
@@ -195,19 +187,31 @@ public final class Tuner {
     if field.count > 1 {
       let finalist = try halve(field, on: pool, nanoseconds: searchNanoseconds * 0.6)
       if finalist.prepared.schedule != first.prepared.schedule {
-        var options = SamplingOptions()
-        options.minimumSamples = 7
-        options.timeCap = .nanoseconds(Int(max(searchNanoseconds * 0.4, first.pace * 16)))
-        let comparison = try InterleavedComparison.run(
-          first.prepared, on: pool, finalist.prepared, on: pool, noiseFloor: noiseFloor,
-          options: options, isCancelled: isCancelled)
-        if comparison.favoursB { winner = finalist }
+        if try replaces(finalist, first, target, on: pool, nanoseconds: searchNanoseconds * 0.4) { winner = finalist }
       }
     }
     let measurement = try measure(winner.prepared, check: try confirm(winner, target, on: pool), on: pool)
     try session.settle(with: measurement)
     remember(target, measurement.schedule)
     return (measurement, field.count)
+  }
+
+  /// Whether `finalist` is faster than `standard` beyond doubt and noise floor. On a machine too noisy
+  /// to tell, it is not.
+  private func replaces(
+    _ finalist: Candidate, _ standard: Candidate, _ target: TuneTarget, on pool: ThreadPool, nanoseconds: Double
+  ) throws -> Bool {
+    var rule = DecisionRule(
+      .replacement, margin: noiseFloors[target.problem.state]?[target.threads] ?? DecisionRule.leastMargin)
+    rule.timeCap = .nanoseconds(Int(max(nanoseconds, standard.pace * 24)))
+    do {
+      return try PairedComparison.decide(
+        standard.prepared, on: pool, finalist.prepared, on: pool, rule: rule, isCancelled: isCancelled
+      ).outcome == .better
+    } catch {
+      guard error.code == .tooManyDropped else { throw error }
+      return false
+    }
   }
 
   private struct Candidate {

@@ -88,18 +88,23 @@ import WallclockThreads
     }
   }
 
-  @Test func twoPreparedProblemsAreComparedInTurn() throws {
+  @Test(arguments: OperandState.allCases) func twoPreparedProblemsAreCompared(state: OperandState) throws {
     let pool = try ThreadPool(cpus: [Self.host.cpuset[0]])
-    let problem = Problem.gemm(.f32, m: 8, n: 32, k: 32)
+    let problem = Problem.gemm(.f32, m: 8, n: 32, k: 32, state: state)
     let schedule = try ScheduleSpace.standard(for: problem, threads: 1, machine: Self.host)
     let a = try problem.prepare(schedule, machine: Self.host)
-    var options = SamplingOptions()
-    options.timeCap = .milliseconds(60)
     let b = try a.rescheduled(schedule)
-    let comparison = try patiently {
-      try InterleavedComparison.run(a, on: pool, b, on: pool, noiseFloor: 0.5, options: options)
-    }
-    #expect(comparison.samples == comparison.a.count && comparison.samples == comparison.b.count)
-    #expect(comparison.interval.contains(comparison.ratio))
+    var rule = DecisionRule(.either, margin: 0.5)
+    rule.timeCap = .milliseconds(500)
+    let decision = try patiently { try PairedComparison.decide(a, on: pool, b, on: pool, rule: rule) }
+    #expect(decision.pairs == decision.a.count && decision.pairs == decision.b.count)
+    #expect(decision.interval.contains(decision.ratio))
+    #expect(decision.margin == 0.5 && abs(decision.confidence - 0.98) < 1e-12)
+  }
+
+  @Test(arguments: OperandState.allCases) func aNoiseFloorIsAMargin(state: OperandState) throws {
+    let pool = try ThreadPool(cpus: [Self.host.cpuset[0]])
+    let floor = try patiently { try NoiseFloor.measure(state, on: pool, machine: Self.host) }
+    #expect(floor >= DecisionRule.leastMargin && floor.isFinite)
   }
 }

@@ -4,7 +4,7 @@ import WallclockMeasure
 import WallclockTestSupport
 
 /// A clock that only the sides under test move.
-private final class FakeTime {
+final class FakeTime {
   var nanoseconds: UInt64 = 1_000
   var lostNanoseconds: UInt64 = 0
   var log: [String] = []
@@ -102,29 +102,25 @@ private final class FakeTime {
     #expect(numbers == Array(0..<numbers.count), "cold copies are rotated over by this number")
   }
 
-  @Test func alwaysDisturbedCountsWhenItAgrees() throws {
+  @Test func alwaysDisturbedIsAnError() throws {
     let time = FakeTime()
-    var sides = [time.side { i in time.lostNanoseconds += 1_000_000; return 100_000 + UInt64(i % 7) * 100 }]
-    var options = SamplingOptions()
-    options.timeCap = .milliseconds(5)
-    let summary = try Sampler.sample(&sides, options: options, clock: time.clock).summaries[0]
-    #expect(summary.count >= 3)
-    #expect(summary.dropped == 0, "samples that count are not dropped")
-    #expect((100_000...100_700).contains(summary.medianNanoseconds))
-  }
-
-  @Test func alwaysDisturbedIsAnErrorWhenItDisagrees() throws {
-    let time = FakeTime()
-    var sides = [time.side { i in time.lostNanoseconds += 1_000_000; return i % 2 == 0 ? 100_000 : 900_000 }]
+    let side = time.side { i in time.lostNanoseconds += 1_000_000; return 100_000 }
+    var sides = [side]
     var options = SamplingOptions()
     options.timeCap = .milliseconds(20)
-    do {
-      _ = try Sampler.sample(&sides, options: options, clock: time.clock)
-      Issue.record("a number was made of nothing but disturbed samples")
-    } catch {
-      #expect(error.code == .tooManyDropped)
-      #expect(error.exitStatus == .unavailable)
-    }
+    let error = #expect(throws: MeasureError.self) { try Sampler.sample(&sides, options: options, clock: time.clock) }
+    #expect(error?.code == .tooManyDropped && error?.exitStatus == .unavailable)
+  }
+
+  @Test func aBusyMachineGetsMoreTime() throws {
+    let time = FakeTime()
+    // One run in a hundred is left alone: in the cap of 20 ms there are two of them.
+    var sides = [time.side { i in time.lostNanoseconds += i % 100 == 0 ? 0 : 1_000_000; return 100_000 }]
+    var options = SamplingOptions()
+    options.timeCap = .milliseconds(20)
+    let summary = try Sampler.sample(&sides, options: options, clock: time.clock).summaries[0]
+    #expect(summary.count == 3 && summary.stop == .timeCap)
+    #expect((290...310).contains(summary.dropped))
   }
 
   @Test func cancellingEndsIt() throws {
@@ -140,54 +136,5 @@ private final class FakeTime {
     } catch {
       #expect(error.code == .interrupted)
     }
-  }
-}
-
-@Suite struct ComparisonTests {
-  private static let summary = SampleSummary(
-    medianNanoseconds: 1, intervalNanoseconds: 1...1, minimumNanoseconds: 1, count: 1, dropped: 0,
-    stop: .converged)
-
-  /// Pairs of A and B, `factor` times as fast, each with noise of 1 %, and drift that both share.
-  private func compare(
-    factor: Double, noise: Double = 0.01, pairs: Int = 60, floor: Double = 0.003, seed: UInt64
-  ) -> Comparison {
-    var random = TestRandom(seed: seed)
-    let rounds = (0..<pairs).map { i -> [Double] in
-      let drift = 1 + 0.3 * Double(i) / Double(pairs)
-      return [
-        1000 * drift * (1 + noise * random.normal()), 1000 / factor * drift * (1 + noise * random.normal()),
-      ]
-    }
-    return Comparison(rounds: rounds, summaries: [Self.summary, Self.summary], noiseFloor: floor)
-  }
-
-  @Test func plantedDifferencesAreFound() {
-    for seed in 1...100 as ClosedRange<UInt64> {
-      let faster = compare(factor: 1.03, seed: seed)
-      #expect(faster.significant && faster.favoursB, "seed \(seed): \(faster.interval)")
-      #expect(abs(faster.ratio - 1.03) < 0.01)
-      #expect(faster.interval.contains(faster.ratio) && faster.samples == 60)
-      let slower = compare(factor: 1 / 1.03, seed: seed)
-      #expect(slower.significant && !slower.favoursB, "seed \(seed)")
-    }
-  }
-
-  @Test func identicalSidesAreNotTold() {
-    let found = (1...200 as ClosedRange<UInt64>).filter { compare(factor: 1, seed: $0).significant }
-    // At most 5 % of them by chance, less the noise floor's share: 20 would be over four deviations out.
-    #expect(found.count < 20, "seeds \(found)")
-  }
-
-  @Test func theNoiseFloorHidesWhatItMust() {
-    for seed in 1...50 as ClosedRange<UInt64> {
-      #expect(!compare(factor: 1.03, floor: 0.05, seed: seed).significant, "seed \(seed)")
-      #expect(!compare(factor: 1 / 1.03, floor: 0.05, seed: seed).significant, "seed \(seed)")
-    }
-  }
-
-  @Test func fewPairsProveNothing() {
-    #expect(!compare(factor: 2, noise: 0, pairs: 5, seed: 1).significant)
-    #expect(compare(factor: 2, noise: 0, pairs: 6, seed: 1).significant)
   }
 }

@@ -59,11 +59,29 @@ void wcl_name_thread(const char *name);
 // The monotonic clock, in nanoseconds.
 uint64_t wcl_nanoseconds(void);
 
+// CPU time that thread `tid` of this process has used, up to now, in nanoseconds; 0 when there is no such thread.
+uint64_t wcl_thread_cpu_nanoseconds(pid_t tid);
+
 // Sleeps while *word == expected; returns 0 when woken, or -EAGAIN, -EINTR.
 int wcl_futex_wait(const uint32_t *word, uint32_t expected);
 
 // Wakes at most `count` sleepers on `word`; returns how many.
 int wcl_futex_wake(const uint32_t *word, int count);
+
+// ---------------------------------------------------------------------------------------------
+// processes
+
+// Starts `/bin/sh -c command` in a process group of its own, its standard input and output on pipes
+// and standard error shared; killed when the thread that starts it ends. Returns its process id and
+// the caller's ends of the pipes, which the caller closes, or -errno.
+pid_t wcl_spawn_shell(const char *command, int *to, int *from);
+
+// 1 and its status when `child` has ended, 0 when not yet, or -errno. With `block`, waits for it.
+int wcl_wait(pid_t child, int block, int *status);
+
+// What the status says: the code it exited with, -1 when a signal ended it; that signal, or 0.
+int wcl_exit_code(int status);
+int wcl_ending_signal(int status);
 
 // ---------------------------------------------------------------------------------------------
 // NUMA, through libnuma
