@@ -132,16 +132,21 @@ struct BenchCompareCommand: AsyncParsableCommand {
     }
   }
 
+  /// What the first side that runs here differs from itself by; each has its own operands in memory
+  /// when the two kernels are not the same.
+  private func floor(of problem: Problem, machine: Fingerprint, pool: ThreadPool) throws -> Double {
+    let schedules = try [a, b].filter { !$0.hasPrefix("exec:") }.map { try bench.schedule($0, for: problem, machine: machine) }
+    let executor: any Executor = schedules[0].threads == 1 ? SerialExecutor() : pool
+    return try NoiseFloor.measure(
+      problem, schedules[0], apart: schedules.count == 1 || schedules[0].kernel != schedules[1].kernel, on: executor,
+      machine: machine, isCancelled: { Interruption.isRequested })
+  }
+
   private func compare(_ problems: [Problem]) throws -> [Report] {
     let machine = bench.machine()
     let pool = try ThreadPool.onePerCore(of: machine, threads: bench.threads)
     defer { pool.shutdown() }
-    var margins: [OperandState: Double] = [:]
     return try problems.map { problem in
-      if margins[problem.state] == nil {
-        margins[problem.state] =
-          try margin?.value ?? NoiseFloor.measure(problem.state, on: pool, machine: machine) { Interruption.isRequested }
-      }
       let counter = RunCounter()
       var shared: (any PreparedProblem)?
       func side(_ name: String) throws -> (side: any ComparedSide, label: String) {
@@ -158,7 +163,8 @@ struct BenchCompareCommand: AsyncParsableCommand {
       }
       let (first, second) = (try side(a), try side(b))
       let isExternal = first.side is ExternalSide || second.side is ExternalSide
-      let margin = try self.margin?.value ?? max(margins[problem.state]!, isExternal ? externalFloor() : 0)
+      let margin = try self.margin?.value ?? max(
+        floor(of: problem, machine: machine, pool: pool), isExternal ? externalFloor() : 0)
       let decision = try PairedComparison.decide(
         first.side, second.side, rule: rule(margin: margin, defaultSeconds: isExternal ? Self.externalSeconds : 2),
         isCancelled: { Interruption.isRequested })

@@ -50,13 +50,16 @@ package final class DecisionTrial {
     _ problem: Problem, rule: DecisionRule, planted: Double, apart: Bool, isCancelled: () -> Bool = { false }
   ) throws -> Decision {
     let schedule = try ScheduleSpace.standard(for: problem, threads: pool.workerCount, machine: machine)
-    let a = try problem.prepare(schedule, machine: machine)
-    let b = try apart ? problem.prepare(schedule, machine: machine) : a.rescheduled(schedule)
-    let counter = RunCounter()
-    let turns = planted > 0 ? turnsOfProbe(lasting: planted, of: a) : 0
-    let sideA = InProcessSide(a, on: pool, countedBy: counter, then: turns > 0 ? { self.work(turns) } : nil)
-    return try PairedComparison.decide(
-      sideA, InProcessSide(b, on: pool, countedBy: counter), rule: rule, isCancelled: isCancelled)
+    return try PairedComparison.decideReplacement(rule: rule, isCancelled: isCancelled) {
+      let a = try problem.prepare(schedule, machine: machine)
+      let b = try apart ? problem.prepare(schedule, machine: machine) : a.rescheduled(schedule)
+      let counter = RunCounter()
+      let turns = planted > 0 ? turnsOfProbe(lasting: planted, of: a) : 0
+      return (
+        InProcessSide(a, on: pool, countedBy: counter, then: turns > 0 ? { self.work(turns) } : nil),
+        InProcessSide(b, on: pool, countedBy: counter)
+      )
+    }
   }
 
   private func work(_ turns: Int) { _ = unsafe probe.run(turns, UnsafeRawPointer(scratch.unsafePointer), scratch.count) }

@@ -2,22 +2,14 @@ import WallclockCore
 import WallclockKernels
 import WallclockMachine
 
-#if canImport(Glibc)
-  import Glibc
-#endif
-
 /// What identical things differ by on this host: the margin below which a difference is not believed.
 ///
-/// Each operand state and number of threads has a floor of its own. Both sides are the
-/// same Schedule, prepared twice: everything that may differ between two candidates without a reason
-/// in their code does so here, above all where in memory their copies lie.
+/// Each operand state and number of threads has a floor of its own.
 public enum NoiseFloor {
-  /// Sides per comparison of which the largest difference is taken.
-  static let comparisons = 8
-
-  /// The largest relative difference seen in eight comparisons of a Schedule with itself, `leastMargin` at least.
+  /// For the candidates of a tune, which share their operands: a Schedule against itself on a small GEMM.
   ///
-  /// - Throws: `MeasureError`; `KernelError` when the host has no kernel for the Problem it is taken on.
+  /// - Returns: the largest relative difference of eight comparisons, `DecisionRule.leastMargin` at least.
+  /// - Throws: `MeasureError`; `KernelError` when the host has no kernel for the GEMM.
   public static func measure(
     _ state: OperandState, on pool: any Executor, machine: Fingerprint, isCancelled: () -> Bool = { false }
   ) throws -> Double {
@@ -28,27 +20,42 @@ public enum NoiseFloor {
       case .cold: .gemm(.f32, m: 4, n: 512, k: 1024, state: .cold)
       }
     let schedule = try ScheduleSpace.standard(for: problem, threads: pool.workerCount, machine: machine)
+    let a = try problem.prepare(schedule, machine: machine)
+    var worst = DecisionRule.leastMargin
+    for _ in 0..<8 {
+      worst = max(worst, try difference(a, a.rescheduled(schedule), on: pool, isCancelled: isCancelled))
+    }
+    return worst
+  }
+
+  /// For two Schedules of `problem`. Where they pack weights apart, the copies of one may lie better in
+  /// memory than the other's; so `schedule` is compared with itself, each time prepared anew, apart or not.
+  ///
+  /// - Returns: the largest relative difference of four comparisons, `DecisionRule.leastMargin` at least.
+  public static func measure(
+    _ problem: Problem, _ schedule: Schedule, apart: Bool, on pool: any Executor, machine: Fingerprint,
+    isCancelled: () -> Bool = { false }
+  ) throws -> Double {
+    var worst = DecisionRule.leastMargin
+    for _ in 0..<4 {
+      let a = try problem.prepare(schedule, machine: machine)
+      let b = try apart ? problem.prepare(schedule, machine: machine) : a.rescheduled(schedule)
+      worst = max(worst, try difference(a, b, on: pool, isCancelled: isCancelled))
+    }
+    return worst
+  }
+
+  private static func difference(
+    _ a: any PreparedProblem, _ b: any PreparedProblem, on pool: any Executor, isCancelled: () -> Bool
+  ) throws -> Double {
     var rule = DecisionRule(.either, margin: 0)
-    // A comparison that cannot end early: what is wanted is the difference, not a verdict.
+    // Not a verdict is wanted but the difference: it must not end early.
     rule.precision = 0
     rule.maximumPairs = 48
     rule.timeCap = .milliseconds(60)
-    var worst = 0.0
-    // Copies to rotate over are many: they are laid out twice, hot operands anew for every comparison.
-    let sides = try state != .hot ? [pair(problem, schedule, machine)] : []
-    for _ in 0..<comparisons {
-      let (a, b) = try sides.first ?? pair(problem, schedule, machine)
-      let decision = try MeasuredRun.patiently {
-        try PairedComparison.decide(a, on: pool, b, on: pool, rule: rule, isCancelled: isCancelled)
-      }
-      worst = max(worst, abs(log(decision.ratio)))
+    let decision = try MeasuredRun.patiently {
+      try PairedComparison.decide(a, on: pool, b, on: pool, rule: rule, isCancelled: isCancelled)
     }
-    return max(DecisionRule.leastMargin, expm1(worst))
-  }
-
-  private static func pair(
-    _ problem: Problem, _ schedule: Schedule, _ machine: Fingerprint
-  ) throws(KernelError) -> (any PreparedProblem, any PreparedProblem) {
-    (try problem.prepare(schedule, machine: machine), try problem.prepare(schedule, machine: machine))
+    return max(decision.ratio, 1 / decision.ratio) - 1
   }
 }

@@ -52,7 +52,7 @@ package final class InProcessSide: ComparedSide {
 /// come in blocks A B B A or B A A B, at random: a drift within a block hits both alike, and what favours
 /// the first or the last of a block favours each as often. Hot sides get an untimed run first, which
 /// brings their operands back into the cache. A block with a preempted sample is dropped whole. What is
-/// left (where the pages of packed copies lie, how code is aligned) is what the margin is for; see `NoiseFloor`.
+/// left is what the margin is for (see `NoiseFloor`) and, where packed copies lie better by luck, preparing them anew.
 public enum PairedComparison {
   /// - Parameters:
   ///   - a, b: two Schedules of one Problem, checked before.
@@ -66,6 +66,22 @@ public enum PairedComparison {
     return try decide(
       InProcessSide(a, on: executorA, countedBy: counter), InProcessSide(b, on: executorB, countedBy: counter),
       rule: rule, isCancelled: isCancelled)
+  }
+
+  /// May B take A's place? When B comes out better, it has to do so once more on operands laid out anew:
+  /// a candidate whose packed copies only happened to lie better does not win twice.
+  ///
+  /// - Parameters:
+  ///   - sides: gives A and B; called again before the second decision.
+  /// - Returns: the decision that was the last word.
+  package static func decideReplacement(
+    rule: DecisionRule, isCancelled: () -> Bool = { false }, sides: () throws -> (any ComparedSide, any ComparedSide)
+  ) throws -> Decision {
+    let (a, b) = try sides()
+    let first = try decide(a, b, rule: rule, isCancelled: isCancelled)
+    guard first.outcome == .better else { return first }
+    let (again, other) = try sides()
+    return try decide(again, other, rule: rule, isCancelled: isCancelled)
   }
 
   /// Samples of this length and more are taken in single pairs, in random order: a block of four would

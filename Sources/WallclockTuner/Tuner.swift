@@ -196,22 +196,33 @@ public final class Tuner {
     return (measurement, field.count)
   }
 
-  /// Whether `finalist` is faster than `standard` beyond doubt and noise floor. On a machine too noisy
-  /// to tell, it is not.
+  /// Whether `finalist` is faster than `standard` beyond doubt and noise floor, twice. On a machine too
+  /// noisy to tell, it is not.
   private func replaces(
     _ finalist: Candidate, _ standard: Candidate, _ target: TuneTarget, on pool: ThreadPool, nanoseconds: Double
   ) throws -> Bool {
     var rule = DecisionRule(
       .replacement, margin: noiseFloors[target.problem.state]?[target.threads] ?? DecisionRule.leastMargin)
     rule.timeCap = .nanoseconds(Int(max(nanoseconds, standard.pace * 24)))
+    var sides: (any PreparedProblem, any PreparedProblem)? = (standard.prepared, finalist.prepared)
     do {
-      return try PairedComparison.decide(
-        standard.prepared, on: pool, finalist.prepared, on: pool, rule: rule, isCancelled: isCancelled
-      ).outcome == .better
-    } catch {
-      guard error.code == .tooManyDropped else { throw error }
+      return try PairedComparison.decideReplacement(rule: rule, isCancelled: isCancelled) {
+        // The second time on operands of their own.
+        let (a, b) = try sides ?? anew(standard.prepared, finalist.prepared)
+        sides = nil
+        let counter = RunCounter()
+        return (InProcessSide(a, on: pool, countedBy: counter), InProcessSide(b, on: pool, countedBy: counter))
+      }.outcome == .better
+    } catch let error as MeasureError where error.code == .tooManyDropped {
       return false
     }
+  }
+
+  private func anew(
+    _ a: any PreparedProblem, _ b: any PreparedProblem
+  ) throws(KernelError) -> (any PreparedProblem, any PreparedProblem) {
+    let again = try a.problem.prepare(a.schedule, machine: machine)
+    return (again, try again.rescheduled(b.schedule))
   }
 
   private struct Candidate {
