@@ -89,10 +89,16 @@ struct BenchKernelCommand: AsyncParsableCommand {
 
   @Argument(help: "Part of a kernel's name; without it each problem runs by its standard schedule.")
   var filter: String?
+  @Option(name: .long, help: "Measure each entry this often; every repetition is an entry of its own.")
+  var repetitions = 1
   @Flag(name: .long, help: "Name every kernel of this build, and why those that cannot run here cannot.")
   var list = false
   @OptionGroup var bench: BenchOptions
   @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    guard (1...10_000).contains(repetitions) else { throw ValidationError("--repetitions \(repetitions): expected 1 to 10000") }
+  }
 
   func run() async throws {
     try await reportingFailures {
@@ -114,9 +120,14 @@ struct BenchKernelCommand: AsyncParsableCommand {
           if Interruption.isRequested { throw InputError(.unavailable, "interrupted") }
           let prepared = try problem.prepare(schedule, machine: machine)
           let check = try prepared.check(on: pool)
-          let measurement = try MeasuredRun.measure(
-            prepared, check: check, on: pool, options: bench.sampling, probes: probes)
-          entries.append(GoogleBenchmark.Entry(measurement))
+          for repetition in 0..<repetitions {
+            if Interruption.isRequested { throw InputError(.unavailable, "interrupted") }
+            let measurement = try MeasuredRun.measure(
+              prepared, check: check, on: pool, options: bench.sampling, probes: probes, isCancelled: { Interruption.isRequested })
+            entries.append(
+              GoogleBenchmark.Entry(
+                measurement, family: entries.count / repetitions, repetition: repetition, of: repetitions))
+          }
         }
       }
       progress.clear()

@@ -57,6 +57,8 @@ struct BenchDecideCommand: AsyncParsableCommand {
     var tooManyDropped = 0
     var stops: [String: Int] = [:]
     var pairs: [Int] = []
+    /// Pairs with a preempted sample, over all decisions.
+    var droppedPairs = 0
     var seconds: [Double] = []
     var ratios: [Double] = []
   }
@@ -135,6 +137,7 @@ struct BenchDecideCommand: AsyncParsableCommand {
       }
       row.stops[decision.stop.rawValue, default: 0] += 1
       row.pairs.append(decision.pairs)
+      row.droppedPairs += decision.droppedPairs
       row.ratios.append(decision.ratio)
     } catch let error as MeasureError where error.code == .tooManyDropped {
       row.undecided += 1
@@ -150,13 +153,13 @@ struct BenchDecideCommand: AsyncParsableCommand {
   static func text(_ report: Report) -> String {
     var table = TextTable(columns: [
       ("problem", .left), ("threads", .right), ("margin", .right), ("decisions", .right), ("replaced", .right),
-      ("worse", .right), ("undecided", .right), ("pairs", .right), ("ratio", .right), ("seconds", .right),
+      ("worse", .right), ("undecided", .right), ("pairs", .right), ("dropped", .right), ("ratio", .right), ("seconds", .right),
     ])
     table.rows = report.rows.map { row in
       [
         row.problem, "\(row.threads)", String(format: "%.1f %%", 100 * row.margin), "\(row.decisions)", "\(row.better)",
         "\(row.worse)", "\(row.undecided)", String(format: "%.0f", median(row.pairs.map(Double.init))),
-        String(format: "%.4f", median(row.ratios)), String(format: "%.2f", median(row.seconds)),
+        "\(row.droppedPairs)", String(format: "%.4f", median(row.ratios)), String(format: "%.2f", median(row.seconds)),
       ]
     }
     let what = report.planted > 0 ? String(format: "%.2g %% of work planted on the default's side", 100 * report.planted) : "identical sides"

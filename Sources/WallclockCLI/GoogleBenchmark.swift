@@ -47,8 +47,10 @@ struct GoogleBenchmark: Encodable {
     var name: String
     var run_name: String
     var run_type = "iteration"
-    var repetitions = 1
-    var repetition_index = 0
+    var family_index: Int
+    var per_family_instance_index = 0
+    var repetitions: Int
+    var repetition_index: Int
     var threads: Int
     var iterations: Int
     var real_time: Double
@@ -70,7 +72,11 @@ struct GoogleBenchmark: Encodable {
     var ceilings: [Ceiling]
     var counters: CounterReading
 
-    init(_ m: Measurement) {
+    /// - Parameter family: numbers Problem and Schedule; repetitions share it.
+    init(_ m: Measurement, family: Int, repetition: Int, of repetitions: Int) {
+      family_index = family
+      self.repetitions = repetitions
+      repetition_index = repetition
       let label = "\(m.problem)/\(m.schedule.kernel)/threads:\(m.schedule.threads)"
       name = label
       run_name = label

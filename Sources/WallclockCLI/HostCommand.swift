@@ -9,8 +9,8 @@ struct HostCommand: AsyncParsableCommand {
     discussion: """
       Example:
         wallclock host --json
-      A ceiling is the best of many probes: instruction mixes, accumulator chains, streams and
-      prefetch distances. Its spread is half the width of the middle 95 % of the samples.
+      A ceiling is the best of many probes: instruction mixes, accumulator chains, streams,
+      prefetch distances and page sizes. Its spread is half the width of the middle 95 % of the samples.
       """)
 
   @OptionGroup var output: OutputOptions

@@ -2,10 +2,14 @@ import WallclockCore
 import WallclockKernels
 import WallclockMachine
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 /// Measures what this host can reach at most: arithmetic peaks and read bandwidth per cache level.
 ///
 /// A ceiling is the best over every probe of its kind in the build: instruction mixes and
-/// accumulator chains, streams and prefetch distances. The winner is found once and then sampled
+/// accumulator chains, streams, prefetch distances and page sizes. The winner is found once and then sampled
 /// again whenever a rate needs a ceiling taken beside it in time.
 public final class CeilingProbes {
   private let machine: Fingerprint
@@ -19,6 +23,7 @@ public final class CeilingProbes {
 
   struct Winner {
     var probe: CeilingProbe
+    var pages: PageSize
     var iterations: Int
   }
 
@@ -50,38 +55,47 @@ public final class CeilingProbes {
     if winners[key] == nil { winners[key] = findWinner(name, on: executor) }
     guard let winner = winners[key] else { return nil }
     let rates = (0..<max(1, samples)).map { _ in
-      rate(winner.probe, name, iterations: winner.iterations, on: executor)
+      rate(winner.probe, name, winner.pages, iterations: winner.iterations, on: executor)
     }
     return Ceiling(
       name: name, threads: executor.workerCount, value: OrderStatistics.median(rates),
       unit: name.hasPrefix("read.") ? "GB/s" : "GOP/s", spread: OrderStatistics.relativeSpread(rates),
-      probe: winner.probe.name)
+      probe: name.hasPrefix("read.") ? "\(winner.probe.name).\(winner.pages.rawValue)" : winner.probe.name)
   }
 
   private func findWinner(_ name: String, on executor: any Executor) -> Winner? {
-    var best: (rate: Double, winner: Winner)?
-    for probe in probes(of: name) {
-      // Enough turns for a millisecond; then the best of three.
-      var iterations = 1
-      var elapsed = time(probe, name, iterations: iterations, on: executor).nanoseconds
-      while elapsed < 1e6 {
-        iterations = max(iterations + 1, Int(Double(iterations) * min(64, 1.2e6 / max(elapsed, 1000))))
-        elapsed = time(probe, name, iterations: iterations, on: executor).nanoseconds
-      }
-      let rate = (0..<3).map { _ in self.rate(probe, name, iterations: iterations, on: executor) }.max()!
-      if rate > best?.rate ?? 0 { best = (rate, Winner(probe: probe, iterations: iterations)) }
+    let ranked = probes(of: name).map { candidate($0, name, .huge, on: executor) }.sorted { $0.rate > $1.rate }
+    guard let first = ranked.first else { return nil }
+    guard name.hasPrefix("read."), buffers.hasBothPageSizes else { return first.winner }
+    // The best streams and distances over small pages are near the best over large ones.
+    let small = ranked.prefix(4).map { candidate($0.winner.probe, name, .small, on: executor) }
+    return ([first] + small).max { $0.rate < $1.rate }?.winner
+  }
+
+  /// Enough turns for a millisecond; then the best of three.
+  private func candidate(
+    _ probe: CeilingProbe, _ name: String, _ pages: PageSize, on executor: any Executor
+  ) -> (rate: Double, winner: Winner) {
+    var iterations = 1
+    var elapsed = time(probe, name, pages, iterations: iterations, on: executor).nanoseconds
+    while elapsed < 1e6 {
+      iterations = max(iterations + 1, Int(Double(iterations) * min(64, 1.2e6 / max(elapsed, 1000))))
+      elapsed = time(probe, name, pages, iterations: iterations, on: executor).nanoseconds
     }
-    return best?.winner
+    let rate = (0..<3).map { _ in self.rate(probe, name, pages, iterations: iterations, on: executor) }.max()!
+    return (rate, Winner(probe: probe, pages: pages, iterations: iterations))
   }
 
   /// 10⁹ operations or bytes per second.
-  private func rate(_ probe: CeilingProbe, _ name: String, iterations: Int, on executor: any Executor) -> Double {
-    let (amount, nanoseconds) = time(probe, name, iterations: iterations, on: executor)
+  private func rate(
+    _ probe: CeilingProbe, _ name: String, _ pages: PageSize, iterations: Int, on executor: any Executor
+  ) -> Double {
+    let (amount, nanoseconds) = time(probe, name, pages, iterations: iterations, on: executor)
     return amount / max(nanoseconds, 1)
   }
 
   private func time(
-    _ probe: CeilingProbe, _ name: String, iterations: Int, on executor: any Executor
+    _ probe: CeilingProbe, _ name: String, _ pages: PageSize, iterations: Int, on executor: any Executor
   ) -> (amount: Double, nanoseconds: Double) {
     let workers = executor.workerCount
     let slices = workers == 1 ? 1 : workers * 8
@@ -91,7 +105,7 @@ public final class CeilingProbes {
     let start = nanosecondsNow()
     executor.forEachRange(of: slices, grain: 1) { range, worker in
       for slice in range {
-        let (data, bytes) = unsafe buffers.region(name, worker: worker, slice: slice, of: slices)
+        let (data, bytes) = unsafe buffers.region(name, pages, worker: worker, slice: slice, of: slices)
         unsafe amounts.unsafePointer[slice] = probe.run(turns, data, bytes)
       }
     }
@@ -108,34 +122,50 @@ public final class CeilingProbes {
   }
 }
 
+/// Which pages a read probe goes over.
+enum PageSize: String {
+  /// Those the kernel gives to memory advised to be huge; where it gives none, of the usual size.
+  case huge = "hugepages"
+  case small = "smallpages"
+}
+
 /// Memory for the read probes: half of each private cache per worker, and a region larger than the
-/// last-level cache that the workers share out.
+/// last-level cache that the workers share out; once over huge pages and once over small ones.
 final class ReadBuffers: @unchecked Sendable {
   // Sendable: filled once, only read afterwards.
-  private let memory: AlignedBuffer<UInt8>
+  private let huge: AlignedBuffer<UInt8>
+  private let small: AlignedBuffer<UInt8>
   private let machine: Fingerprint
+
+  /// Whether the kernel was told to tell the two apart: it does so under "always" and under "madvise".
+  let hasBothPageSizes: Bool
 
   init(machine: Fingerprint) {
     self.machine = machine
+    hasBothPageSizes = ["always", "madvise"].contains(Conditions.current().transparentHugePages)
     let dram = min(max(4 * machine.lastLevelCacheBytes, 64 << 20), 1 << 30)
-    memory = AlignedBuffer(count: dram)
+    huge = AlignedBuffer(count: dram)
+    small = AlignedBuffer(count: hasBothPageSizes ? dram : 0)
+    unsafe madvise(small.unsafePointer, small.count, MADV_NOHUGEPAGE)
     // Touched, so that every page is there and no two share the zero page.
-    for offset in stride(from: 0, to: dram, by: 64) { unsafe memory.unsafePointer[offset] = 1 }
+    for offset in stride(from: 0, to: huge.count, by: 64) { unsafe huge.unsafePointer[offset] = 1 }
+    for offset in stride(from: 0, to: small.count, by: 64) { unsafe small.unsafePointer[offset] = 1 }
   }
 
   /// The bytes slice `slice` reads for ceiling `name`.
-  func region(_ name: String, worker: Int, slice: Int, of slices: Int) -> (UnsafeRawPointer, Int) {
-    let base = unsafe UnsafeRawPointer(memory.unsafePointer)
+  func region(_ name: String, _ pages: PageSize, worker: Int, slice: Int, of slices: Int) -> (UnsafeRawPointer, Int) {
+    let base = unsafe UnsafeRawPointer(pages == .huge ? huge.unsafePointer : small.unsafePointer)
+    let count = huge.count
     guard name.hasPrefix("read.l"), let level = Int(name.dropFirst(6)),
       let cache = machine.caches.first(where: { $0.level == level && $0.kind != .instruction })
     else {
-      let part = memory.count / slices / 4096 * 4096
+      let part = count / slices / 4096 * 4096
       return unsafe (base + slice * part, part)
     }
     // Half of the cache, and each sharer's part of a shared one.
     let bytes = max(4096, cache.bytes / 2 / max(1, min(cache.sharedBy, machine.cpuset.count)) / 4096 * 4096)
     let offset = worker * bytes
-    guard offset + bytes <= memory.count else { return unsafe (base, min(bytes, memory.count)) }
+    guard offset + bytes <= count else { return unsafe (base, min(bytes, count)) }
     return unsafe (base + offset, bytes)
   }
 }
