@@ -159,12 +159,22 @@ struct ProfileCommand: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: "The file to write; standard output without it.") var outputFile: String?
     @Option(name: .long, help: "The profile's name.") var name: String?
     @Flag(name: .long, help: "Keep the schedules that lost, too.") var alternatives = false
+    @Option(name: .long, help: "Write every schedule measured to this file instead, in the T4 results format of Kernel Tuner.")
+    var t4: String?
+
+    func validate() throws {
+      if t4 != nil, outputFile != nil { throw ValidationError("give --t4 or --output-file, not both") }
+    }
 
     func run() async throws {
       try await reportingFailures {
         let host = Machine.host.fingerprint
         let profile = try Journal.open().profile(
-          of: host, name: name ?? "host-\(host.identityHash.prefix(12))", alternatives: alternatives)
+          of: host, name: name ?? "host-\(host.identityHash.prefix(12))", alternatives: alternatives || t4 != nil)
+        if let t4 {
+          try T4Results(profile).write(to: URL(filePath: t4))
+          return Output.note("wrote \(t4)")
+        }
         if let outputFile {
           try profile.write(to: URL(filePath: outputFile))
           Output.note("wrote \(outputFile)")

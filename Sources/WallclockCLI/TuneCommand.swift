@@ -29,6 +29,8 @@ struct TuneCommand: AsyncParsableCommand {
   var startOver = false
   @Option(name: .shortAndLong, help: "Also write the profile to this file.")
   var outputFile: String?
+  @Option(name: .long, help: "Also write the schedules measured for these problems to this file, in the T4 results format.")
+  var t4: String?
   @OptionGroup var selection: ProblemOptions
   @OptionGroup var output: OutputOptions
 
@@ -131,6 +133,11 @@ struct TuneCommand: AsyncParsableCommand {
       let profile = try journal.profile(of: machine, name: name)
       report.profile = try ProfileStore().save(profile).path(percentEncoded: false)
       if let outputFile { try profile.write(to: URL(filePath: outputFile)) }
+      if let t4 {
+        let tuned = Set(targets)
+        let all = try journal.profile(of: machine, name: name, alternatives: true)
+        try T4Results(all) { tuned.contains(TuneTarget($0, threads: $1)) }.write(to: URL(filePath: t4))
+      }
       try output.print(
         report,
         text: """
