@@ -140,7 +140,8 @@ public final class Verifier {
             _ = try? encoder.encode(batch)
           }
         }
-        return try Sampler.sample(&sides, options: options, isCancelled: isCancelled).summaries
+        return try Sampler.sample(
+          &sides, options: options, clock: .system(watching: [pool]), isCancelled: isCancelled).summaries
       }
       let after = ceilings(names, probes, pool)
       var now = before.merging(after) { ($0 + $1) / 2 }

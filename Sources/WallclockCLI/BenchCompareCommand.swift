@@ -112,7 +112,7 @@ struct BenchCompareCommand: AsyncParsableCommand {
     let margin = try self.margin?.value ?? externalFloor()
     let (first, second) = (try start(a), try start(b))
     let decision = try PairedComparison.decide(
-      first, second, rule: rule(margin: margin, defaultSeconds: Self.externalSeconds),
+      first, second, rule: rule(margin: margin, defaultSeconds: Self.externalSeconds), clock: .system(),
       isCancelled: { Interruption.isRequested })
     return report(nil, first.name, second.name, decision)
   }
@@ -127,7 +127,7 @@ struct BenchCompareCommand: AsyncParsableCommand {
       rule.precision = 0
       rule.maximumPairs = 100
       let same = try PairedComparison.decide(
-        try start(command), try start(command), rule: rule, isCancelled: { Interruption.isRequested })
+        try start(command), try start(command), rule: rule, clock: .system(), isCancelled: { Interruption.isRequested })
       return max(largest, abs(same.ratio - 1), abs(1 / same.ratio - 1))
     }
   }
@@ -167,6 +167,7 @@ struct BenchCompareCommand: AsyncParsableCommand {
         floor(of: problem, machine: machine, pool: pool), isExternal ? externalFloor() : 0)
       let decision = try PairedComparison.decide(
         first.side, second.side, rule: rule(margin: margin, defaultSeconds: isExternal ? Self.externalSeconds : 2),
+        clock: .system(watching: [pool]),
         isCancelled: { Interruption.isRequested })
       return report("\(problem)", first.label, second.label, decision)
     }

@@ -50,7 +50,7 @@ package final class DecisionTrial {
     _ problem: Problem, rule: DecisionRule, planted: Double, apart: Bool, isCancelled: () -> Bool = { false }
   ) throws -> Decision {
     let schedule = try ScheduleSpace.standard(for: problem, threads: pool.workerCount, machine: machine)
-    return try PairedComparison.decideReplacement(rule: rule, isCancelled: isCancelled) {
+    return try PairedComparison.decideReplacement(rule: rule, clock: .system(watching: [pool]), isCancelled: isCancelled) {
       let a = try problem.prepare(schedule, machine: machine)
       let b = try apart ? problem.prepare(schedule, machine: machine) : a.rescheduled(schedule)
       let counter = RunCounter()
@@ -68,7 +68,7 @@ package final class DecisionTrial {
   /// neither gets the better moment.
   private func turnsOfProbe(lasting fraction: Double, of prepared: any PreparedProblem) -> Int {
     let turns = 2000
-    let clock = SampleClock.system
+    let clock = SampleClock.system(watching: [pool])
     let kernel = InProcessSide(prepared, on: pool, countedBy: RunCounter())
     let extra = InProcessSide(TimedSide { _ in self.work(turns) }, isHot: false)
     _ = kernel.warmUp(minimum: .microseconds(50), clock)

@@ -5,7 +5,7 @@ import WallclockMachine
   import Glibc
 #endif
 
-/// Time that threads of this process wanted a CPU and had none, as Linux accounts for it: waits in a
+/// Time that some threads of this process wanted a CPU and had none, as Linux accounts for it: waits in a
 /// run queue, finished or going on, and what the hypervisor took.
 ///
 /// Involuntary switches alone say little, since a kernel thread may have needed the CPU for
@@ -17,8 +17,7 @@ final class LostTime {
   private var nextStealCheck: UInt64 = 0
   private var withoutStatistics: UInt64 = 0
 
-  /// Watches the threads there are now.
-  init() { threads = SchedulerStatistics.threads(of: "self").compactMap { WatchedThread($0) } }
+  init(threads: Set<Int32>) { self.threads = threads.compactMap { WatchedThread($0) } }
 
   func total() -> UInt64 {
     let now = nanosecondsNow()
@@ -45,8 +44,7 @@ final class LostTime {
 
 /// What the scheduler accounts for each thread, as proc(5) shows it.
 enum SchedulerStatistics {
-  /// The threads of a process: its number, or `self`.
-  static func threads(of process: String) -> [Int32] {
+  private static func threads(of process: pid_t) -> [Int32] {
     guard let directory = unsafe opendir("/proc/\(process)/task") else { return [] }
     defer { unsafe closedir(directory) }
     var result: [Int32] = []
@@ -67,7 +65,7 @@ enum SchedulerStatistics {
 
   /// The waits of all threads of another process; 0 where that is not known.
   static func wait(ofProcess process: pid_t) -> UInt64 {
-    threads(of: "\(process)").reduce(0) { total, thread in
+    threads(of: process).reduce(0) { total, thread in
       let file = unsafe open("/proc/\(process)/task/\(thread)/schedstat", O_RDONLY | O_CLOEXEC)
       guard file >= 0 else { return total }
       defer { close(file) }

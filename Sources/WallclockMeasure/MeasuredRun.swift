@@ -47,7 +47,8 @@ public enum MeasuredRun {
       before = after
       summaries = try patiently {
         var sides = [TimedSide(prepared, on: pool)]
-        return try Sampler.sample(&sides, options: options, isCancelled: isCancelled).summaries
+        return try Sampler.sample(
+          &sides, options: options, clock: .system(watching: [pool]), isCancelled: isCancelled).summaries
       }
       after = names.compactMap { probes.measure($0, on: pool, samples: 3) }
       if !coresMoved(between: before, and: after) { break }

@@ -6,6 +6,9 @@ import WallclockMachine
 ///
 /// Each operand state and number of threads has a floor of its own.
 public enum NoiseFloor {
+  /// What to believe of a host that is too noisy to measure it.
+  public static let whenTooNoisy = 0.05
+
   /// For the candidates of a tune, which share their operands: a Schedule against itself on a small GEMM.
   ///
   /// - Returns: the largest relative difference of eight comparisons, `DecisionRule.leastMargin` at least.

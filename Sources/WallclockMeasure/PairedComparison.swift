@@ -65,7 +65,7 @@ public enum PairedComparison {
     let counter = RunCounter()
     return try decide(
       InProcessSide(a, on: executorA, countedBy: counter), InProcessSide(b, on: executorB, countedBy: counter),
-      rule: rule, isCancelled: isCancelled)
+      rule: rule, clock: .system(watching: [executorA, executorB]), isCancelled: isCancelled)
   }
 
   /// May B take A's place? When B comes out better, it has to do so once more on operands laid out anew:
@@ -75,13 +75,14 @@ public enum PairedComparison {
   ///   - sides: gives A and B; called again before the second decision.
   /// - Returns: the decision that was the last word.
   package static func decideReplacement(
-    rule: DecisionRule, isCancelled: () -> Bool = { false }, sides: () throws -> (any ComparedSide, any ComparedSide)
+    rule: DecisionRule, clock: SampleClock, isCancelled: () -> Bool = { false },
+    sides: () throws -> (any ComparedSide, any ComparedSide)
   ) throws -> Decision {
     let (a, b) = try sides()
-    let first = try decide(a, b, rule: rule, isCancelled: isCancelled)
+    let first = try decide(a, b, rule: rule, clock: clock, isCancelled: isCancelled)
     guard first.outcome == .better else { return first }
     let (again, other) = try sides()
-    return try decide(again, other, rule: rule, isCancelled: isCancelled)
+    return try decide(again, other, rule: rule, clock: clock, isCancelled: isCancelled)
   }
 
   /// Samples of this length and more are taken in single pairs, in random order: a block of four would
@@ -89,7 +90,7 @@ public enum PairedComparison {
   private static let longSampleNanoseconds = 2e6
 
   package static func decide(
-    _ a: any ComparedSide, _ b: any ComparedSide, rule: DecisionRule, clock: SampleClock = .system,
+    _ a: any ComparedSide, _ b: any ComparedSide, rule: DecisionRule, clock: SampleClock,
     random: () -> Bool = { Bool.random() }, isCancelled: () -> Bool = { false }
   ) throws(MeasureError) -> Decision {
     let pace = max(

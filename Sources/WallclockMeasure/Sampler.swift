@@ -1,6 +1,8 @@
+import CWallclockLinux
 import WallclockCore
 import WallclockKernels
 import WallclockMachine
+import WallclockThreads
 
 #if canImport(Glibc)
   import Glibc
@@ -39,8 +41,13 @@ package struct SampleClock {
     self.lostNanoseconds = lostNanoseconds
   }
 
-  package static var system: SampleClock {
-    let lost = LostTime()
+  /// The host's clock and accounts, for samples that the calling thread takes.
+  ///
+  /// - Parameter executors: whose threads work for the samples. Other threads of the process may wait
+  ///   without disturbing anything.
+  package static func system(watching executors: [any Executor] = []) -> SampleClock {
+    let pools = executors.compactMap { $0 as? ThreadPool }
+    let lost = LostTime(threads: Set(pools.flatMap(\.threadIDs)).union([wcl_gettid()]))
     return SampleClock(nanoseconds: nanosecondsNow) { lost.total() }
   }
 }
@@ -165,7 +172,7 @@ package enum Sampler {
   /// - Returns: a summary per side, and the paired undisturbed samples, round by round.
   /// - Throws: `MeasureError.tooManyDropped` when not even three rounds were left alone in four times the cap.
   package static func sample(
-    _ sides: inout [TimedSide], options: SamplingOptions, clock: SampleClock = .system,
+    _ sides: inout [TimedSide], options: SamplingOptions, clock: SampleClock,
     isCancelled: () -> Bool = { false }
   ) throws(MeasureError) -> (summaries: [SampleSummary], rounds: [[Double]]) {
     for i in sides.indices { sides[i].calibrate(minimum: options.minimumSampleDuration, clock) }

@@ -148,8 +148,13 @@ public final class Tuner {
     for threads in Set(targets.map(\.threads)).sorted() {
       let pool = try pool(threads)
       for state in Set(targets.filter { $0.threads == threads }.map(\.problem.state)) {
-        noiseFloors[state, default: [:]][threads] = try NoiseFloor.measure(
-          state, on: pool, machine: machine, isCancelled: isCancelled)
+        do {
+          noiseFloors[state, default: [:]][threads] = try NoiseFloor.measure(
+            state, on: pool, machine: machine, isCancelled: isCancelled)
+        } catch let error as MeasureError where error.code == .tooManyDropped {
+          // A noisy moment costs boldness, not the tune.
+          noiseFloors[state, default: [:]][threads] = NoiseFloor.whenTooNoisy
+        }
       }
     }
     let largest = noiseFloors.values.flatMap(\.values).max() ?? DecisionRule.leastMargin
@@ -206,7 +211,9 @@ public final class Tuner {
     rule.timeCap = .nanoseconds(Int(max(nanoseconds, standard.pace * 24)))
     var sides: (any PreparedProblem, any PreparedProblem)? = (standard.prepared, finalist.prepared)
     do {
-      return try PairedComparison.decideReplacement(rule: rule, isCancelled: isCancelled) {
+      return try PairedComparison.decideReplacement(
+        rule: rule, clock: .system(watching: [pool]), isCancelled: isCancelled
+      ) {
         // The second time on operands of their own.
         let (a, b) = try sides ?? anew(standard.prepared, finalist.prepared)
         sides = nil

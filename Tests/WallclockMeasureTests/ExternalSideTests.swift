@@ -13,7 +13,7 @@ import WallclockMeasure
   private func failure(_ command: String, patience: Duration = .seconds(20)) throws -> MeasureError {
     let error = #expect(throws: MeasureError.self, "\(command)") {
       let side = try ExternalSide(command, patience: patience)
-      _ = try side.sample(.system)
+      _ = try side.sample(.system())
     }
     return try #require(error)
   }
@@ -21,7 +21,7 @@ import WallclockMeasure
   @Test func aGoodOneGivesSamples() throws {
     let side = try ExternalSide(Self.good, patience: .seconds(20))
     #expect(side.name == "shell")
-    for _ in 0..<5 { #expect(try side.sample(.system).nanoseconds == 1000) }
+    for _ in 0..<5 { #expect(try side.sample(.system()).nanoseconds == 1000) }
   }
 
   @Test func twoAreCompared() throws {
@@ -29,7 +29,7 @@ import WallclockMeasure
     let fast = try ExternalSide(Self.good, patience: .seconds(20))
     var rule = DecisionRule(.either)
     rule.timeCap = .seconds(30)
-    let decision = try PairedComparison.decide(slow, fast, rule: rule)
+    let decision = try PairedComparison.decide(slow, fast, rule: rule, clock: .system())
     #expect(decision.outcome == .better && abs(decision.ratio - 1.5005) < 1e-9)
   }
 
@@ -85,7 +85,7 @@ import WallclockMeasure
         processes = side.name.split(separator: " ").compactMap { pid_t($0) }
         #expect(processes.count == 2)
         for process in processes { #expect(state(of: process) != nil) }
-        _ = try side.sample(.system)
+        _ = try side.sample(.system())
       }
       for process in processes {
         // What it started is the system's to reap: a zombie is as good as gone.
@@ -109,7 +109,7 @@ import WallclockMeasure
         turns += 1
       }
       #expect(state(of: process) == "T")
-      _ = try side.sample(.system)
+      _ = try side.sample(.system())
     }
   }
 
