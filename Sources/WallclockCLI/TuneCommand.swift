@@ -93,6 +93,7 @@ struct TuneCommand: AsyncParsableCommand {
       let start = ContinuousClock.now
       var report = Report(
         profile: "", settled: 0, alreadySettled: 0, rejected: [], skipped: [], noiseFloor: nil, seconds: 0)
+      var rejections: [CandidateRejection] = []
       let tuner = Tuner(
         machine: machine, session: session, effort: effort, worker: TuneWorkerCommand.invocation(machine),
         isCancelled: { Interruption.isRequested }
@@ -110,6 +111,7 @@ struct TuneCommand: AsyncParsableCommand {
             done: done, total: total,
             detail: "\(target.problem): \(Units.time(measurement.samples.medianNanoseconds)) by \(measurement.schedule.kernel)")
         case .rejected(let target, let rejection, let isOnRecord):
+          rejections.append(rejection)
           report.rejected.append(Rejected(rejection, isOnRecord: isOnRecord))
           if !isOnRecord, rejection.outcome.isFault {
             progress.note(
@@ -136,7 +138,7 @@ struct TuneCommand: AsyncParsableCommand {
       if let t4 {
         let tuned = Set(targets)
         let all = try journal.profile(of: machine, name: name, alternatives: true)
-        try T4Results(all) { tuned.contains(TuneTarget($0, threads: $1)) }.write(to: URL(filePath: t4))
+        try T4Results(all, rejections: rejections) { tuned.contains(TuneTarget($0, threads: $1)) }.write(to: URL(filePath: t4))
       }
       try output.print(
         report,

@@ -1,5 +1,6 @@
 import CWallclockLinux
 import WallclockCore
+import WallclockMachine
 
 #if canImport(Glibc)
   import Glibc
@@ -43,7 +44,7 @@ package final class ExternalSide: ComparedSide {
     // A program that ended must be an error to report, not a signal that ends this one.
     signal(SIGPIPE, SIG_IGN)
     var to: Int32 = -1, from: Int32 = -1
-    process = unsafe wcl_spawn_shell(command, &to, &from)
+    process = Self.onAllCPUs { unsafe wcl_spawn_shell(command, &to, &from) }
     (self.to, self.from) = (to, from)
     guard process > 0 else {
       throw MeasureError(.unavailable, "cannot start `\(command)` (errno \(-process))")
@@ -67,6 +68,17 @@ package final class ExternalSide: ComparedSide {
       // Its children may be left.
       kill(-process, SIGKILL)
     }
+  }
+
+  /// A pool may have pinned this thread, which a program must not inherit: it gets every CPU this process may use.
+  private static func onAllCPUs(_ body: () -> pid_t) -> pid_t {
+    let all = Machine.host.fingerprint.cpuset.map(Int32.init)
+    var now = [Int32](repeating: 0, count: max(1, all.count))
+    let count = unsafe wcl_get_affinity(0, &now, Int32(now.count))
+    guard count > 0, Int(count) < all.count else { return body() }
+    _ = unsafe wcl_set_affinity(0, all, Int32(all.count))
+    defer { _ = unsafe wcl_set_affinity(0, now, count) }
+    return body()
   }
 
   private func pause() { kill(-process, SIGSTOP) }

@@ -6,10 +6,10 @@ import struct WallclockCore.Measurement
 
 /// Tuning results in the T4 auto-tuning results format, version 1.0.0, as Kernel Tuner writes it
 /// (kernel_tuner/schema/T4/1.0.0/results-schema.json): one entry per Schedule measured, winners and
-/// losers, for tools that analyse tuning runs. Times are in milliseconds.
+/// losers, and those rejected with T4's class of reason, for tools that analyse tuning runs. Times are in
+/// milliseconds.
 ///
 /// T4 has one kernel per file and a Profile many Problems, so the Problem is part of the configuration.
-/// Only what passed its check is measured, and so every entry is `correct`.
 public struct T4Results: Encodable, Sendable {
   /// A knob's value, or what else a configuration names.
   enum Value: Encodable {
@@ -44,6 +44,7 @@ public struct T4Results: Encodable, Sendable {
     var objectives = ["time"]
     var times: Times
     var invalidity = "correct"
+    /// 1 when the output passed its check, else 0.
     var correctness = 1.0
     var measurements: [MeasuredValue]
   }
@@ -58,29 +59,60 @@ public struct T4Results: Encodable, Sendable {
 
   /// - Parameters:
   ///   - profile: with its alternatives, which are most of a tune.
+  ///   - rejections: what was tried and left out; what the host cannot run at all was not tried.
   ///   - isWanted: which Problems at which thread counts.
-  public init(_ profile: Profile, where isWanted: (Problem, Int) -> Bool = { _, _ in true }) {
+  public init(
+    _ profile: Profile, rejections: [CandidateRejection] = [],
+    where isWanted: (Problem, Int) -> Bool = { _, _ in true }
+  ) {
     let all = profile.measurements + (profile.alternatives ?? [])
-    results = all.filter { isWanted($0.problem, $0.schedule.threads) }
-      .map { Self.result($0, timestamp: profile.updatedAt) }
+    results =
+      all.filter { isWanted($0.problem, $0.schedule.threads) }.map { Self.result($0, timestamp: profile.updatedAt) }
+      + rejections.filter { isWanted($0.problem, $0.schedule.threads) }
+      .compactMap { Self.result($0, timestamp: profile.updatedAt) }
   }
 
   public func write(to url: URL) throws(ProfileError) {
     try DurableFile.write(CanonicalJSON.encode(self, noun: "T4 results"), to: url)
   }
 
-  private static func result(_ measurement: Measurement, timestamp: String) -> Result {
-    let schedule = measurement.schedule, samples = measurement.samples
+  private static func configuration(_ problem: Problem, _ schedule: Schedule) -> [String: Value] {
     var configuration: [String: Value] = [
-      "problem": .text("\(measurement.problem)"), "kernel": .text(schedule.kernel), "threads": .count(schedule.threads),
+      "problem": .text("\(problem)"), "kernel": .text(schedule.kernel), "threads": .count(schedule.threads),
       "backend": .text(schedule.backend.rawValue), "placement": .text("\(schedule.placement)"),
     ]
     for (knob, value) in schedule.knobs { configuration[knob.rawValue] = .count(value) }
+    return configuration
+  }
+
+  private static func result(_ rejection: CandidateRejection, timestamp: String) -> Result? {
+    let invalidity: String
+    switch rejection.outcome {
+    case .illegal: invalidity = "constraints"
+    case .crashed, .outOfMemory: invalidity = "runtime"
+    case .timedOut, .slow: invalidity = "timeout"
+    case .wrongResult: invalidity = "correctness"
+    case .unavailable: return nil
+    }
+    // A loser that was stopped had passed its check.
+    var isCorrect = false
+    if case .slow = rejection.outcome { isCorrect = true }
+    return Result(
+      timestamp: timestamp, configuration: configuration(rejection.problem, rejection.schedule),
+      times: Times(runtimes: []), invalidity: invalidity, correctness: isCorrect ? 1 : 0,
+      measurements: [
+        MeasuredValue(name: "outcome", value: .text(rejection.outcome.name), unit: ""),
+        MeasuredValue(name: "reason", value: .text(rejection.reason), unit: ""),
+      ])
+  }
+
+  private static func result(_ measurement: Measurement, timestamp: String) -> Result {
+    let schedule = measurement.schedule, samples = measurement.samples
     func milliseconds(_ name: String, _ nanoseconds: Double) -> MeasuredValue {
       MeasuredValue(name: name, value: .number(nanoseconds / 1e6), unit: "ms")
     }
     return Result(
-      timestamp: timestamp, configuration: configuration,
+      timestamp: timestamp, configuration: configuration(measurement.problem, schedule),
       times: Times(runtimes: [samples.medianNanoseconds / 1e6]),
       measurements: [
         milliseconds("time", samples.medianNanoseconds),

@@ -1,6 +1,8 @@
 import Testing
 import WallclockCore
+import WallclockMachine
 import WallclockMeasure
+import WallclockThreads
 
 #if canImport(Glibc)
   import Glibc
@@ -97,6 +99,15 @@ import WallclockMeasure
         #expect(state(of: process) ?? "Z" == "Z", "\(process)")
       }
     }
+  }
+
+  /// A pool has pinned this thread, which is no business of the program's.
+  @Test func itMayUseEveryCPU() throws {
+    let host = Machine.host.fingerprint
+    let pool = try ThreadPool(cpus: [host.cpuset[0]])
+    defer { pool.shutdown() }
+    let side = try ExternalSide("echo ready $(nproc); while read -r l; do echo ns 5; done", patience: .seconds(20))
+    #expect(side.name == "\(host.cpuset.count)")
   }
 
   @Test func betweenSamplesItIsStopped() throws {
