@@ -54,8 +54,9 @@ let package = Package(
     module("WallclockMeasure", imports: ["WallclockKernels", "WallclockThreads", "WallclockCounters"]),
     module(
       "WallclockProfiles", imports: ["WallclockCore", grdb], resources: [.copy("../../profiles")]),
-    module("WallclockTuner", imports: ["WallclockMeasure", "WallclockProfiles", "CWallclockLinux"]),
-    module("WallclockFormats", imports: ["WallclockCore"]),
+module("WallclockTuner", imports: ["WallclockMeasure", "WallclockProfiles", "CWallclockLinux"]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    module("WallclockFormats", imports: ["WallclockCore", "CZlib"]),
     module("WallclockModels", imports: ["WallclockCore", "WallclockFormats"]),
     module("WallclockPlanner", imports: ["WallclockModels", "WallclockProfiles"]),
     module(

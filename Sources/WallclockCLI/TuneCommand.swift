@@ -11,6 +11,7 @@ struct TuneCommand: AsyncParsableCommand {
         wallclock tune --quick --model minilm-l6
         wallclock tune --budget 30m --model path/to/model
         wallclock tune --ops gemm --types w8a8 --m 1 16 128 --n 4096 --k 4096
+        wallclock tune --replay space.json.gz --strategy default --seeds 50
       Every measurement is kept as soon as it is taken. Ctrl-C or a crash loses nothing: the same
       command goes on where it stopped, and measures nothing twice.
       A kernel that crashes, hangs, takes all memory or is wrong does so in a process of its own; it is
@@ -29,6 +30,7 @@ struct TuneCommand: AsyncParsableCommand {
   var startOver = false
   @Option(name: .shortAndLong, help: "Also write the profile to this file.")
   var outputFile: String?
+  @OptionGroup(title: "Comparing strategies") var search: SearchOptions
   @OptionGroup var selection: ProblemOptions
   @OptionGroup var output: OutputOptions
 
@@ -69,6 +71,7 @@ struct TuneCommand: AsyncParsableCommand {
   func run() async throws {
     try await reportingFailures {
       Interruption.install()
+      if try await search.run(output) { return }
       let machine = Machine.host.fingerprint
       let targets = try targets(machine)
       let effort = effort
