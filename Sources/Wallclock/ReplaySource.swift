@@ -15,6 +15,6 @@ extension MeasuredSpace {
         case .time(let time, _): .time(time)
         case .failure: .failed
         }
-      })
+      }, start: cache.start.compactMap { space.index(of: $0.map(UInt16.init)) })
   }
 }

@@ -69,6 +69,11 @@ struct ReplayReport: Encodable {
     _ source: String, method: SearchMethod, seeds: Int, budget: Int?
   ) async throws -> ReplayReport {
     let measured = try measuredSpace(source)
+    guard !method.usesStart || !measured.start.isEmpty else {
+      throw InputError(
+        .badData,
+        "\(source) has no wallclock_start, which the strategy \(method.name) begins at; use another strategy, or a file of `wallclock tune --record`")
+    }
     let start = ContinuousClock.now
     let budget = min(budget ?? 2_000, measured.space.count)
     let isCancelled: @Sendable () -> Bool = { Interruption.isRequested }

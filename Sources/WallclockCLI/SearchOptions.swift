@@ -5,6 +5,8 @@ import Wallclock
 struct SearchOptions: ParsableArguments {
   @Option(name: .long, help: "Replay a strategy on a measured space: a file in Kernel Tuner's cache format, plain or gzip, or synthetic:KIND?seed=N.")
   var replay: String?
+  @Option(name: .long, help: "Measure every point of one problem's knob space into this file, in Kernel Tuner's cache format (.gz: compressed); goes on with what the file has.")
+  var record: String?
   @Option(name: .long, help: "The strategy: a name of --list-strategies, or default.")
   var strategy = "default"
   @Option(name: .long, help: "Runs of the replay, each with its own seed.")
@@ -32,7 +34,20 @@ struct SearchOptions: ParsableArguments {
   }
 
   /// Does what these flags ask for; false when they ask for nothing.
-  func run(_ output: OutputOptions) async throws -> Bool {
+  ///
+  /// - Parameters:
+  ///   - problems: what the problem flags name.
+  ///   - threads: thread counts asked for; one when none is.
+  func run(_ output: OutputOptions, problems: () throws -> [Problem], threads: [Int]) async throws -> Bool {
+    if let record {
+      let problems = try problems()
+      guard problems.count == 1, threads.count <= 1 else {
+        throw ValidationError("--record takes one problem and one thread count, found \(problems.count) and \(threads.count)")
+      }
+      let recording = try SpaceRecording.run(record, problem: problems[0], threads: threads.first ?? 1)
+      try output.print(recording, text: recording.text)
+      return true
+    }
     if listStrategies {
       let strategies = SearchMethod.all.map {
         Strategy(name: $0.name, summary: $0.summary, isDefault: $0.name == SearchMethod.standard.name)

@@ -39,6 +39,9 @@ public struct KernelTunerCache: Sendable {
   public var parameters: [Parameter]
   /// In the file's order; a configuration occurs once.
   public var entries: [Entry]
+  /// Configurations that a model of the machine recommends, best first, in a member of our own,
+  /// `wallclock_start`, which Kernel Tuner passes over; empty where there is none.
+  public var start: [[Int]] = []
   /// The last braces were missing: the writer was stopped, and there may be more configurations.
   public var isOpen = false
 

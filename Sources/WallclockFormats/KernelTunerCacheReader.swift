@@ -14,6 +14,7 @@ struct KernelTunerCacheReader {
   private var entries: [KernelTunerCache.Entry] = []
   private var entryIndex: [[Int]: Int] = [:]
   private var hasCache = false
+  private var start: [ByteKey] = []
 
   init(_ text: [UInt8], source: String) throws(FormatError) {
     self.source = source
@@ -29,6 +30,7 @@ struct KernelTunerCacheReader {
       case "device_name": device = try text(&reader, name)
       case "kernel_name": kernel = try text(&reader, name)
       case "problem_size": problemSize = sizes(try reader.next())
+      case "wallclock_start": start = try keys(reader.next(), name)
       case "tune_params_keys": try takeNames(reader.next())
       case "tune_params": try takeValues(reader.next())
       case "cache":
@@ -50,6 +52,11 @@ struct KernelTunerCacheReader {
     var cache = KernelTunerCache(
       deviceName: device, kernelName: kernel, problemSize: problemSize,
       parameters: names.map { .init(name: $0, values: values[$0]!) }, entries: entries)
+    if !start.isEmpty {
+      var byKey: [ByteKey: [Int]] = [:]
+      for entry in entries { byKey[ByteKey(cache.key(entry.coordinates))] = entry.coordinates }
+      cache.start = start.compactMap { byKey[$0] }
+    }
     cache.isOpen = !isWhole || !cacheIsWhole
     return cache
   }
@@ -60,6 +67,20 @@ struct KernelTunerCacheReader {
     let value = try reader.next()
     guard case .string(let text) = value else { throw bad("has \(value.kind) for \(name); expected a string") }
     return text
+  }
+
+  private func keys(_ value: JSONValue, _ name: String) throws(FormatError) -> [ByteKey] {
+    guard case .array(let elements) = value, elements.count <= KernelTunerCache.maximumValues else {
+      throw bad("has \(value.kind) for \(name); expected an array of names of configurations")
+    }
+    var result: [ByteKey] = []
+    for element in elements {
+      guard case .string(let key) = element else {
+        throw bad("has \(element.kind) in \(name); expected names of configurations")
+      }
+      result.append(ByteKey(key))
+    }
+    return result
   }
 
   /// What it is written as varies between programs, and nothing depends on it.

@@ -13,7 +13,12 @@ extension KernelTunerCache {
     text += parameters.map { parameter in
       "\(Self.json(parameter.name)): [\(parameter.values.map(Self.json).joined(separator: ", "))]"
     }.joined(separator: ",\n")
-    text += "\n},\n\"objective\": \"time\",\n\"cache\": {\n"
+    text += "\n},\n\"objective\": \"time\",\n"
+    if !start.isEmpty {
+      let keys = start.map { Self.json(key($0)) }.joined(separator: ", ")
+      text += "\"wallclock_start\": [\(keys)],\n"
+    }
+    text += "\"cache\": {\n"
     for (index, entry) in entries.enumerated() {
       if index > 0 { text += ",\n" }
       text += "\(Self.json(key(entry.coordinates))): {"

@@ -6,9 +6,13 @@ public struct MeasuredSpace: Sendable {
   public let evaluations: [Evaluation]
   /// The least time and its point.
   public let optimum: (point: Int, time: Double)
+  /// Points that a model of the machine holds for good, best first; empty where nobody knows any.
+  public let start: [Int]
 
   /// - Throws: `TuneError.nothingToTune` when no point has a time.
-  public init(name: String, space: SearchSpace, evaluations: [Evaluation]) throws(TuneError) {
+  public init(
+    name: String, space: SearchSpace, evaluations: [Evaluation], start: [Int] = []
+  ) throws(TuneError) {
     precondition(evaluations.count == space.count, "MeasuredSpace: \(evaluations.count) evaluations of \(space.count) points")
     var best: (point: Int, time: Double)?
     for (point, evaluation) in evaluations.enumerated() {
@@ -22,6 +26,7 @@ public struct MeasuredSpace: Sendable {
     self.space = space
     self.evaluations = evaluations
     optimum = best
+    self.start = start
   }
 
   public var failures: Int { evaluations.count { $0 == .failed } }
@@ -56,13 +61,14 @@ public enum Replay {
 
   /// One run per seed `0..<seeds`, on as many threads as there are processors.
   public static func evaluationsToGoal(
-    _ method: SearchMethod, on measured: MeasuredSpace, seeds: Int, start: [Int] = [], budget: Int,
+    _ method: SearchMethod, on measured: MeasuredSpace, seeds: Int, budget: Int,
     isCancelled: @escaping @Sendable () -> Bool = { false }
   ) async -> [Int?] {
     await withTaskGroup(of: (Int, Int?).self, returning: [Int?].self) { group in
       for seed in 0..<seeds {
         group.addTask {
           guard !isCancelled() else { return (seed, nil) }
+          let start = method.usesStart ? measured.start : []
           let setup = SearchSetup(seed: UInt64(seed), start: start)
           return (seed, evaluationsToGoal(method, on: measured, setup, budget: budget))
         }

@@ -34,9 +34,22 @@ public struct SearchSetup: Sendable {
 public struct SearchMethod: Sendable {
   public let name: String
   public let summary: String
+  /// Whether it is of use only where a model of the machine gives it points to start from. The others
+  /// know nothing of a space but its parameters.
+  public let usesStart: Bool
   private let make: @Sendable (SearchSpace, SearchSetup) -> any SearchStrategy
 
   public func start(on space: SearchSpace, _ setup: SearchSetup) -> any SearchStrategy { make(space, setup) }
+
+  private init(
+    name: String, summary: String, usesStart: Bool = false,
+    _ make: @escaping @Sendable (SearchSpace, SearchSetup) -> any SearchStrategy
+  ) {
+    self.name = name
+    self.summary = summary
+    self.usesStart = usesStart
+    self.make = make
+  }
 
   public static let random = SearchMethod(
     name: "random", summary: "Legal points in random order."
@@ -53,7 +66,12 @@ public struct SearchMethod: Sendable {
     SearchMethod(name: "exhaustive", summary: "Every legal point in order.") { space, _ in ExhaustiveSearch(space) },
     SearchMethod(
       name: "local",
-      summary: "Steepest descent over points one parameter away, from the analytical start or a random point; restarts at random."
+      summary: "Descent over points one parameter away, from random points."
+    ) { LocalSearch($0, $1) },
+    SearchMethod(
+      name: "analytical",
+      summary: "The same descent from what the cache model recommends; for recorded spaces of this project's kernels.",
+      usesStart: true
     ) { LocalSearch($0, $1) },
     SearchMethod(
       name: "halving",
