@@ -82,7 +82,10 @@ module("WallclockTuner", imports: ["WallclockMeasure", "WallclockProfiles", "CWa
     tests(of: "WallclockProfiles"),
     tests(
       of: "WallclockTuner",
-      also: ["WallclockCore", "WallclockKernels", "WallclockMachine", "WallclockProfiles"]),
+      also: [
+        "Wallclock", "WallclockCore", "WallclockFormats", "WallclockKernels", "WallclockMachine",
+        "WallclockProfiles",
+      ]),
     tests(of: "WallclockFormats", resources: [.copy("Fixtures")]),
     tests(of: "WallclockModels"),
     tests(of: "WallclockPlanner"),

@@ -28,8 +28,12 @@ extension JSONReader {
     while true {
       if isAtEnd() { return false }
       guard current == UInt8(ascii: "\"") else { throw failure("a member name is expected") }
-      let name = try string()
-      skipSpace()
+      let name: String
+      do { name = try string() } catch {
+        if position == bytes.count { return false }
+        throw error
+      }
+      if isAtEnd() { return false }
       guard take(UInt8(ascii: ":")) else { throw failure("a colon is expected") }
       try body(&self, name)
       skipSpace()

@@ -38,7 +38,10 @@ struct KernelTunerCacheReader {
         hasCache = true
         try prepare()
         cacheIsWhole = try reader.members { (reader, key) throws(FormatError) in
-          try takeEntry(&reader, key: key)
+          do throws(FormatError) { try takeEntry(&reader, key: key) } catch {
+            // The writer was stopped inside this one; what it would have said is unknown.
+            guard error.code == .malformedJSON, reader.isAtEnd() else { throw error }
+          }
         }
       default: try reader.skip()
       }
@@ -175,7 +178,6 @@ struct KernelTunerCacheReader {
         try reader.skip(depth: 3)
       }
     }
-    // The writer was stopped inside this one; what it would have said is unknown.
     guard isWhole else { return }
     if let missing = coordinates.firstIndex(of: -1) {
       throw FormatError(.missingKey, "\(source): the configuration \(quoted(key)) has no \(quoted(names[missing]))")

@@ -11,7 +11,7 @@
 /// follows expected improvement stays with the first good region too long.
 struct BayesianSearch: SearchStrategy {
   /// Evaluations that spread over the space before there is a model.
-  private static let initial = 8
+  private static let initial = 3
   /// Candidates looked at before each evaluation; a larger space is sampled anew at each fit.
   private static let maximumCandidates = 12_000
   /// Points the model is fitted and conditioned on at most.
@@ -26,7 +26,9 @@ struct BayesianSearch: SearchStrategy {
   private var points: [Int] = []
   private var evaluations: [Int: Evaluation] = [:]
   private var parameters: ProcessParameters
+  /// Of times, given the points that have one; and of failing, given all, once a point has failed.
   private var posterior: ProcessPosterior?
+  private var failing: ProcessPosterior?
   private var nextFit = 0
   private var best: (point: Int, time: Double)?
 
@@ -51,7 +53,9 @@ struct BayesianSearch: SearchStrategy {
   mutating func tell(_ point: Int, _ evaluation: Evaluation) {
     if evaluations.updateValue(evaluation, forKey: point) == nil {
       points.append(point)
-      posterior?.add(point)
+      // A failure says nothing of times nearby: often the best points lie next to those that fail.
+      if evaluation != .failed { posterior?.add(point) }
+      if failing != nil { failing!.add(point) } else if evaluation == .failed { nextFit = 0 }
     }
     if case .time(let time) = evaluation, time < best?.time ?? .infinity { best = (point, time) }
   }
@@ -72,50 +76,47 @@ struct BayesianSearch: SearchStrategy {
 
   // MARK: - The model
 
-  /// What the model sees of the evaluations: standardised, and 1 for each that failed.
-  private struct Targets {
-    var values: [Double]
-    var failures: [Double]
-    var best: Double
-  }
-
-  private func targets(of points: [Int]) -> Targets {
-    let times = points.compactMap { point -> Double? in
-      if case .time(let time) = evaluations[point] { log(time) } else { nil }
-    }.sorted()
-    // Past the 70 % point times count little more than that, and a failure counts as that.
-    let bend = times[min(times.count - 1, times.count * 7 / 10)]
-    var values = points.map { point -> Double in
-      guard case .time(let time) = evaluations[point] else { return bend }
-      let value = log(time)
-      return value > bend ? bend + 0.2 * log1p(value - bend) : value
-    }
+  /// What the model of times sees of `points`, all of which have one: standardised logarithms.
+  private func targets(of points: [Int]) -> (values: [Double], best: Double) {
+    var values = points.map { log(time($0)) }
+    let sorted = values.sorted()
+    // Past the 70 % point times count little more than that.
+    let bend = sorted[min(sorted.count - 1, sorted.count * 7 / 10)]
+    for i in values.indices where values[i] > bend { values[i] = bend + 0.2 * log1p(values[i] - bend) }
     let mean = values.reduce(0, +) / Double(values.count)
     let deviation = (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(values.count)).squareRoot() + 1e-9
     for i in values.indices { values[i] = (values[i] - mean) / deviation }
-    let failures = points.map { evaluations[$0] == .failed ? 1.0 : 0.0 }
-    return Targets(values: values, failures: failures, best: (log(best!.time) - mean) / deviation)
+    return (values, (log(best!.time) - mean) / deviation)
+  }
+
+  /// Infinite for a point that failed.
+  private func time(_ point: Int) -> Double {
+    if case .time(let time) = evaluations[point] { time } else { .infinity }
   }
 
   /// The points the model is conditioned on: all, or when they are many the best and some of the rest.
-  private mutating func sample(_ limit: Int) -> [Int] {
+  private mutating func sample(_ points: [Int], _ limit: Int) -> [Int] {
     guard points.count > limit else { return points }
-    func time(_ point: Int) -> Double {
-      if case .time(let time) = evaluations[point] { time } else { .infinity }
-    }
     let sorted = points.sorted { (time($0), $0) < (time($1), $1) }
     let rest = sorted.dropFirst(limit / 2).shuffled(using: &random)
     return Array(sorted.prefix(limit / 2)) + rest.prefix(limit - limit / 2)
   }
 
   private mutating func fit() {
-    let sample = sample(Self.fitted)
+    let timed = points.filter { time($0).isFinite }
+    let sample = sample(timed, Self.fitted)
     let steps = (posterior == nil ? 80 : 30) + 4 * features.dimensions
     ProcessFit.improve(
       &parameters, points: sample, values: targets(of: sample).values, features, steps: steps, &random)
-    var posterior = ProcessPosterior(ProcessKernel(parameters, features), candidates: candidates())
-    for point in self.sample(Self.conditioned) { posterior.add(point) }
-    self.posterior = posterior
+    let kernel = ProcessKernel(parameters, features)
+    let candidates = candidates()
+    posterior = ProcessPosterior(kernel, candidates: candidates)
+    for point in self.sample(timed, Self.conditioned) { posterior!.add(point) }
+    failing = nil
+    if timed.count < points.count {
+      failing = ProcessPosterior(kernel, candidates: candidates)
+      for point in self.sample(points, Self.conditioned) { failing!.add(point) }
+    }
     nextFit = max(points.count + 3, points.count * 5 / 4)
   }
 
@@ -147,9 +148,7 @@ struct BayesianSearch: SearchStrategy {
     let signal = ((residuals.reduce(0) { $0 + $1 * $1 } + 0.2) / Double(n + 1)).squareRoot()
     let means = posterior.mean(solved: residuals)
 
-    let failing = targets.failures.reduce(0, +) / Double(n)
-    let chances: [Float] =
-      failing > 0 ? posterior.mean(solved: posterior.solved(targets.failures.map { $0 - failing })) : []
+    let chances = chancesOfFailing()
 
     let turn = Self.turns[points.count % Self.turns.count]
     let centrePoint = Array(space.coordinates(of: best!.point))
@@ -160,15 +159,23 @@ struct BayesianSearch: SearchStrategy {
       let deviation = signal * Double(max(1e-10, posterior.variance[c])).squareRoot()
       var score = Self.logExpectedImprovement(
         targets.best - turn.margin - centre - Double(means[c]), deviation)
-      if !chances.isEmpty { score += log(min(max(1 - failing - Double(chances[c]), 0.01), 1)) }
+      if !chances.isEmpty { score += log(min(max(1 - Double(chances[c]), 0.01), 1)) }
       if score > bestScore { (bestScore, result) = (score, point) }
     }
     return result
   }
 
+  /// By candidate; empty while no point has failed.
+  private func chancesOfFailing() -> [Float] {
+    guard let failing else { return [] }
+    let failures = failing.points.map { evaluations[$0] == .failed ? 1.0 : 0.0 }
+    let share = failures.reduce(0, +) / Double(failures.count)
+    return failing.mean(solved: failing.solved(failures.map { $0 - share })).map { $0 + Float(share) }
+  }
+
   /// How far an evaluation looks, and by how many deviations of all times it wants to be better.
   private static let turns: [(isLocal: Bool, margin: Double)] = [
-    (true, 0), (false, 0.25), (false, 1), (false, 2),
+    (true, 0), (false, 0.25), (false, 1),
   ]
 
   private func differences(_ point: Int, _ centre: [UInt16]) -> Int {

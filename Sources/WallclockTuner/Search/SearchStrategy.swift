@@ -41,7 +41,7 @@ public struct SearchMethod: Sendable {
 
   public func start(on space: SearchSpace, _ setup: SearchSetup) -> any SearchStrategy { make(space, setup) }
 
-  private init(
+  init(
     name: String, summary: String, usesStart: Bool = false,
     _ make: @escaping @Sendable (SearchSpace, SearchSetup) -> any SearchStrategy
   ) {
