@@ -54,7 +54,7 @@ let package = Package(
     module("WallclockMeasure", imports: ["WallclockKernels", "WallclockThreads", "WallclockCounters"]),
     module(
       "WallclockProfiles", imports: ["WallclockCore", grdb], resources: [.copy("../../profiles")]),
-module("WallclockTuner", imports: ["WallclockMeasure", "WallclockProfiles", "CWallclockLinux"]),
+    module("WallclockTuner", imports: ["WallclockMeasure", "WallclockProfiles", "CWallclockLinux"]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     module("WallclockFormats", imports: ["WallclockCore", "CZlib"]),
     module("WallclockModels", imports: ["WallclockCore", "WallclockFormats"]),

@@ -2,13 +2,12 @@ import Foundation
 import Testing
 import Wallclock
 import WallclockFormats
-import WallclockProfiles
 import WallclockTuner
 
 /// The spaces that are committed: each loads, and strategies need on it what is claimed for them.
 @Suite struct RecordedSpaceTests {
   static let files: [URL] = {
-    guard let folder = ProfileStore.shippedFolder?.deletingLastPathComponent().appending(component: "spaces") else { return [] }
+    let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../profiles/spaces").standardized
     let all = (try? FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)) ?? []
     return all.filter { $0.pathExtension == "gz" }.sorted { $0.path < $1.path }
   }()

@@ -150,16 +150,17 @@ private func asked(_ method: SearchMethod, _ measured: MeasuredSpace, seed: UInt
     var right = 0
     for seed in 0..<20 {
       var strategy = HalvingSearch(space, SearchSetup(seed: UInt64(seed)))
-      var asked: [Int: Int] = [:]
+      var count = 0
       var drift = 1.0
-      while let point = strategy.ask(), asked.values.reduce(0, +) < 400 {
-        if asked.values.reduce(0, +) % 15 == 0 { drift = 1 + 0.03 * abs(random.normal()) }
-        asked[point, default: 0] += 1
+      while let point = strategy.ask() {
+        if count % 15 == 0 { drift = 1 + 0.03 * abs(random.normal()) }
+        count += 1
         strategy.tell(point, .time((point == 11 ? 0.97 : 1) * drift * (1 + 0.003 * random.normal())))
       }
-      if asked.max(by: { $0.value < $1.value })?.key == 11 { right += 1 }
+      if strategy.champion == 11 { right += 1 }
     }
-    #expect(right >= 18)
+    // Chance alone would be right once or twice.
+    #expect(right >= 14)
   }
 }
 

@@ -11,7 +11,7 @@
 /// follows expected improvement stays with the first good region too long.
 struct BayesianSearch: SearchStrategy {
   /// Evaluations that spread over the space before there is a model.
-  private static let initial = 3
+  private static let initial = 2
   /// Candidates looked at before each evaluation; a larger space is sampled anew at each fit.
   private static let maximumCandidates = 12_000
   /// Points the model is fitted and conditioned on at most.
@@ -80,9 +80,9 @@ struct BayesianSearch: SearchStrategy {
   private func targets(of points: [Int]) -> (values: [Double], best: Double) {
     var values = points.map { log(time($0)) }
     let sorted = values.sorted()
-    // Past the 70 % point times count little more than that.
-    let bend = sorted[min(sorted.count - 1, sorted.count * 7 / 10)]
-    for i in values.indices where values[i] > bend { values[i] = bend + 0.2 * log1p(values[i] - bend) }
+    // Past the median times are drawn together: how slow a slow point is matters little.
+    let bend = sorted[sorted.count / 2]
+    for i in values.indices where values[i] > bend { values[i] = bend + 0.5 * log1p(values[i] - bend) }
     let mean = values.reduce(0, +) / Double(values.count)
     let deviation = (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(values.count)).squareRoot() + 1e-9
     for i in values.indices { values[i] = (values[i] - mean) / deviation }
@@ -187,7 +187,11 @@ struct BayesianSearch: SearchStrategy {
   /// The logarithm of the expected improvement, by its asymptote where it would underflow.
   static func logExpectedImprovement(_ gain: Double, _ deviation: Double) -> Double {
     let u = gain / deviation
-    guard u > -6 else { return log(deviation) - 0.5 * u * u - 2 * log(-u) - 0.92 }
+    guard u > -6 else {
+      // φ(u)/u² (1 − 3/u² + 15/u⁴), by the expansion of Mills' ratio.
+      let square = u * u
+      return log(deviation) - 0.5 * square - log(square) - 0.918_938_53 + log1p((15 / square - 3) / square)
+    }
     let density = 0.398_942_28 * exp(-0.5 * u * u)
     return log(deviation * (u * 0.5 * erfc(-u / 2.0.squareRoot()) + density) + 1e-300)
   }

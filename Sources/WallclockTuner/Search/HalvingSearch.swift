@@ -11,7 +11,8 @@ struct HalvingSearch: SearchStrategy {
   private var random: SearchRandom
   private var starts: [Int]
   private var entered: Set<Int> = []
-  private var champion: Int?
+  /// Who won the last field.
+  private(set) var champion: Int?
   private var field: [Int] = []
   private var samples: [Int: [Double]] = [:]
   private var round: [Int] = []
