@@ -55,7 +55,8 @@ let package = Package(
     module(
       "WallclockProfiles", imports: ["WallclockCore", grdb], resources: [.copy("../../profiles")]),
     module("WallclockTuner", imports: ["WallclockMeasure", "WallclockProfiles", "CWallclockLinux"]),
-    module("WallclockFormats", imports: ["WallclockCore"]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    module("WallclockFormats", imports: ["WallclockCore", "CZlib"]),
     module("WallclockModels", imports: ["WallclockCore", "WallclockFormats"]),
     module("WallclockPlanner", imports: ["WallclockModels", "WallclockProfiles"]),
     module(
@@ -81,7 +82,10 @@ let package = Package(
     tests(of: "WallclockProfiles"),
     tests(
       of: "WallclockTuner",
-      also: ["WallclockCore", "WallclockKernels", "WallclockMachine", "WallclockProfiles"]),
+      also: [
+        "Wallclock", "WallclockCore", "WallclockFormats", "WallclockKernels", "WallclockMachine",
+        "WallclockProfiles",
+      ]),
     tests(of: "WallclockFormats", resources: [.copy("Fixtures")]),
     tests(of: "WallclockModels"),
     tests(of: "WallclockPlanner"),

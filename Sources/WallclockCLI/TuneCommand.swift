@@ -11,6 +11,8 @@ struct TuneCommand: AsyncParsableCommand {
         wallclock tune --quick --model minilm-l6
         wallclock tune --budget 30m --model path/to/model
         wallclock tune --ops gemm --types w8a8 --m 1 16 128 --n 4096 --k 4096
+        wallclock tune --record space.json.gz --ops gemm --types f32 --m 128 --n 256 --k 256
+        wallclock tune --replay space.json.gz --strategy default --seeds 50
       Every measurement is kept as soon as it is taken. Ctrl-C or a crash loses nothing: the same
       command goes on where it stopped, and measures nothing twice.
       A kernel that crashes, hangs, takes all memory or is wrong does so in a process of its own; it is
@@ -31,6 +33,7 @@ struct TuneCommand: AsyncParsableCommand {
   var outputFile: String?
   @Option(name: .long, help: "Also write the schedules measured for these problems to this file, in the T4 results format.")
   var t4: String?
+  @OptionGroup(title: "Comparing strategies") var search: SearchOptions
   @OptionGroup var selection: ProblemOptions
   @OptionGroup var output: OutputOptions
 
@@ -71,6 +74,7 @@ struct TuneCommand: AsyncParsableCommand {
   func run() async throws {
     try await reportingFailures {
       Interruption.install()
+      if try await search.run(output, problems: selection.problems, threads: threads) { return }
       let machine = Machine.host.fingerprint
       let targets = try targets(machine)
       let effort = effort

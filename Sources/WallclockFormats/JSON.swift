@@ -55,12 +55,12 @@ package struct JSONReader {
   /// Values in one document; a vocabulary of a quarter of a million pieces has as many.
   static let maximumValues = 8_000_000
 
-  private let bytes: [UInt8]
-  private let source: String
-  private var position = 0
-  private var values = 0
+  let bytes: [UInt8]
+  let source: String
+  var position = 0
+  var values = 0
 
-  private init(_ bytes: [UInt8], source: String) {
+  init(_ bytes: [UInt8], source: String) {
     self.bytes = bytes
     self.source = source
   }
@@ -81,23 +81,23 @@ package struct JSONReader {
     return value
   }
 
-  private func failure(_ problem: String) -> FormatError {
+  func failure(_ problem: String) -> FormatError {
     FormatError(.malformedJSON, "\(source) is not valid JSON: \(problem) at byte \(position)")
   }
 
-  private var current: UInt8? { position < bytes.count ? bytes[position] : nil }
+  var current: UInt8? { position < bytes.count ? bytes[position] : nil }
 
-  private mutating func skipSpace() {
+  mutating func skipSpace() {
     while let byte = current, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { position += 1 }
   }
 
-  private mutating func take(_ byte: UInt8) -> Bool {
+  mutating func take(_ byte: UInt8) -> Bool {
     guard current == byte else { return false }
     position += 1
     return true
   }
 
-  private mutating func value(depth: Int) throws(FormatError) -> JSONValue {
+  mutating func value(depth: Int) throws(FormatError) -> JSONValue {
     guard depth < Self.maximumDepth else { throw failure("nesting deeper than \(Self.maximumDepth)") }
     values += 1
     guard values <= Self.maximumValues else { throw failure("more than \(Self.maximumValues) values") }
@@ -188,7 +188,7 @@ package struct JSONReader {
     return .number(number)
   }
 
-  private mutating func string() throws(FormatError) -> String {
+  mutating func string() throws(FormatError) -> String {
     position += 1
     var text: [UInt8] = []
     var start = position

@@ -1,6 +1,6 @@
 import Testing
 import WallclockCore
-import WallclockKernels
+@testable import WallclockKernels
 import WallclockMachine
 import WallclockTestSupport
 
@@ -113,6 +113,52 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
     #expect(small.knobs[.kc]! < avx2.knobs[.kc]!)
     #expect(throws: KernelError.self) {
       try ScheduleSpace.standard(for: problem, threads: 1, machine: machine([]))
+    }
+  }
+}
+
+@Suite struct KnobSpaceTests {
+  private static let wide = machine(
+    [.scalar, .avx2, .avx512, .avx512vnni, .avx512bf16], l1: 48 << 10, l2: 1 << 20)
+  private static let problems: [Problem] = [
+    .gemm(.f32, m: 128, n: 256, k: 256), .gemm(.w8a8, m: 128, n: 384, k: 384),
+    .gemm(Format("w4a8-g32")!, m: 16, n: 384, k: 768), .gemm(.bf16, m: 64, n: 256, k: 384),
+    .attention(batch: 1, tokens: 512, heads: 1, headDim: 64),
+  ]
+
+  @Test(arguments: problems)
+  func aWideSpaceHasThousandsOfPointsEachOnce(problem: Problem) throws {
+    let space = try KnobSpace(for: problem, threads: 1, machine: Self.wide)
+    #expect(space.points.count >= 2000)
+    #expect(Set(space.points).count == space.points.count)
+    let schedules = Set(space.points.map(space.schedule(at:)))
+    #expect(schedules.count == space.points.count)
+    // One recommended point for each kernel, all of them legal; the standard kernel's first.
+    #expect(Set(space.start).isSubset(of: space.points))
+    #expect(Set(space.start.map { $0[0] }).count == space.start.count)
+    let standard = try ScheduleSpace.standard(for: problem, threads: 1, machine: Self.wide)
+    #expect(space.schedule(at: space.start[0]).kernel == standard.kernel)
+  }
+
+  /// Random Problems, whatever their sizes: every point is a Schedule that its operator takes.
+  @Test func everyPointOfAnySpaceIsTaken() throws {
+    var random = TestRandom(seed: 9)
+    for _ in 0..<60 {
+      let problem = randomProblem(&random, largest: 96)
+      guard problem.op == .gemm || problem.op == .attention else { continue }
+      let space = try KnobSpace(for: problem, threads: 2, machine: Self.wide)
+      #expect(!space.points.isEmpty && !space.start.isEmpty)
+      for _ in 0..<40 {
+        let schedule = space.schedule(at: space.points.randomElement(using: &random)!)
+        let kernel = try KernelTable.named(schedule.kernel)
+        #expect(Set(schedule.knobs.keys).isSubset(of: kernel.knobs))
+        if problem.op == .gemm {
+          #expect(schedule.knobs[.mc]! % kernel.mr == 0 && schedule.knobs[.nc]! % kernel.nr == 0)
+          _ = try GemmBlocking(kernel: kernel, n: problem.shape[.n], k: problem.shape[.k], knobs: schedule.knobs)
+        } else {
+          _ = try AttentionOperator(kernel: kernel, knobs: schedule.knobs, isas: Set(Self.wide.isa))
+        }
+      }
     }
   }
 }

@@ -1,0 +1,129 @@
+"""Runs Kernel Tuner's strategies on measured spaces and counts evaluations as `wallclock tune --replay` does.
+
+usage: kernel_tuner_side.py SEEDS BUDGET SECONDS STRATEGY... -- FILE...
+Prints a JSON line per file and strategy: {"file", "strategy", "evaluationsTo97": [...], "problem"}.
+
+Strategies run through kernel_tuner.tune_kernel in simulation mode with its defaults. Two of its functions
+are memoised: a file is parsed, and its space built from the legal points it lists, once and not for every
+seed. A run ends with the evaluation that reaches 97 % of the best, so nothing else of it is changed. As in
+Kernel Tuner's own budget, asking for a configuration outside the space costs nothing; a legal one that fails
+counts, and one seen before does not count again.
+"""
+import contextlib, gzip, io, json, multiprocessing, random, sys, time, warnings
+
+import numpy
+
+with contextlib.redirect_stdout(io.StringIO()):
+    from kernel_tuner import interface
+    from kernel_tuner.runners import simulation
+    from kernel_tuner.searchspace import Searchspace
+
+warnings.filterwarnings("ignore")
+GOAL = 0.97
+
+
+class Finished(Exception):
+    """A run has reached the goal, or the end of its budget."""
+
+
+def read(path):
+    """A cache file, plain or gzip; with the last braces put back where Kernel Tuner was stopped."""
+    with open(path, "rb") as file:
+        data = file.read()
+    text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return json.loads(text.rstrip().rstrip(",") + "}}")
+
+
+def time_of(entry):
+    value = entry["time"]
+    return value if isinstance(value, (int, float)) and 0 < value < 1e20 else None
+
+
+class Simulation:
+    """One file, ready to be searched any number of times."""
+
+    def __init__(self, path):
+        self.path = path
+        self.content = read(path)
+        self.cache = self.content["cache"]
+        names = self.content["tune_params_keys"]
+        self.parameters = {name: self.content["tune_params"][name] for name in names}
+        self.space = Searchspace(None, None, None, from_cache={"tune_params": self.parameters, "cache": self.cache})
+        self.goal = min(time for time in map(time_of, self.cache.values()) if time) / GOAL
+        for entry in self.cache.values():
+            if time_of(entry) is None:
+                entry["__error__"] = entry["time"]
+
+    def run(self, strategy, seed, budget, seconds):
+        """Evaluations until the goal, or None."""
+        random.seed(seed)
+        numpy.random.seed(seed)
+        seen, calls, found, start = set(), 0, None, time.monotonic()
+        original = simulation.SimulationRunner.run
+
+        def counting(runner, configurations, options):
+            nonlocal calls, found
+            results = []
+            for configuration in configurations:
+                calls += 1
+                # A strategy that only asks for what it has seen never ends by itself.
+                if calls > 200 * budget or time.monotonic() - start > seconds:
+                    raise Finished
+                key = ",".join(map(str, configuration))
+                if key in self.cache and key not in seen:
+                    seen.add(key)
+                    value = time_of(self.cache[key])
+                    if value is not None and value <= self.goal:
+                        found = len(seen)
+                        raise Finished
+                    if len(seen) >= budget:
+                        raise Finished
+                results += original(runner, [configuration], options)
+            return results
+
+        interface.util.process_cache = lambda *_, **__: self.cache
+        interface.util.close_cache = lambda *_, **__: None
+        interface.Searchspace = lambda *_, **__: self.space
+        simulation.SimulationRunner.run = counting
+        sizes = self.content.get("problem_size", [1])
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                interface.tune_kernel(
+                    self.content["kernel_name"], "", tuple(sizes) if isinstance(sizes, list) else sizes, [],
+                    self.parameters, strategy=strategy, strategy_options={"max_fevals": budget},
+                    simulation_mode=True, cache=self.path, quiet=True)
+        except Finished:
+            pass
+        finally:
+            simulation.SimulationRunner.run = original
+        return found
+
+
+def compare(job):
+    path, strategy, seeds, budget, seconds = job
+    counts, problem = [], None
+    try:
+        simulated = Simulation(path)
+        for seed in range(seeds):
+            counts.append(simulated.run(strategy, seed, budget, seconds))
+    except Exception as error:  # a strategy whose library is not there, or that cannot take this space
+        problem = f"{type(error).__name__}: {error}"[:200]
+    return {"file": path, "strategy": strategy, "evaluationsTo97": counts, "problem": problem}
+
+
+def main():
+    seeds, budget, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    split = sys.argv.index("--")
+    strategies = sys.argv[4:split] or [
+        name for name in interface.strategy_map if name not in ("brute_force", "nsga2", "nsga3")]
+    jobs = [(path, name, seeds, budget, seconds) for path in sys.argv[split + 1:] for name in strategies]
+    with multiprocessing.Pool() as pool:
+        for result in pool.imap(compare, jobs):
+            print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()
