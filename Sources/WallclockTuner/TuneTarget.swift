@@ -38,13 +38,22 @@ public struct TuneEffort: Sendable {
   public var budget: Duration
   /// Time for the samples of a settled Schedule.
   public var samplingCap: Duration
-  /// Candidates per target at most, the standard Schedule included.
+  /// Candidates per target at most, the standard Schedule included, before any search.
   public var maximumCandidates: Int
+  /// How the whole knob space is searched besides; not at all where nil.
+  public var search: SearchMethod?
+  /// Schedules that a search may evaluate per target.
+  public var maximumEvaluations: Int
 
-  public init(budget: Duration, samplingCap: Duration, maximumCandidates: Int) {
+  public init(
+    budget: Duration, samplingCap: Duration, maximumCandidates: Int, search: SearchMethod? = nil,
+    maximumEvaluations: Int = 0
+  ) {
     self.budget = budget
     self.samplingCap = samplingCap
     self.maximumCandidates = maximumCandidates
+    self.search = search
+    self.maximumEvaluations = maximumEvaluations
   }
 
   /// Under three minutes for a small encoder on two cores.
@@ -52,6 +61,8 @@ public struct TuneEffort: Sendable {
     budget: .seconds(100), samplingCap: .milliseconds(120), maximumCandidates: 10)
 
   public static func full(budget: Duration) -> TuneEffort {
-    TuneEffort(budget: budget, samplingCap: .milliseconds(500), maximumCandidates: 64)
+    TuneEffort(
+      budget: budget, samplingCap: .milliseconds(500), maximumCandidates: 12, search: .analytical,
+      maximumEvaluations: 300)
   }
 }

@@ -189,8 +189,16 @@ public final class Tuner {
       throw KernelError(.unsupported, "every Schedule tried for \(problem) was rejected")
     }
     var winner = first
+    var tried = field.count
+    var left = searchNanoseconds * 0.6
+    if let method = effort.search {
+      let found = try searched(method, beside: first, target, on: pool, nanoseconds: searchNanoseconds * 0.4)
+      field += found.best.filter { new in !field.contains { $0.prepared.schedule == new.prepared.schedule } }
+      tried += found.evaluations
+      left -= searchNanoseconds * 0.4
+    }
     if field.count > 1 {
-      let finalist = try halve(field, on: pool, nanoseconds: searchNanoseconds * 0.6)
+      let finalist = try halve(field, on: pool, nanoseconds: left)
       if finalist.prepared.schedule != first.prepared.schedule {
         if try replaces(finalist, first, target, on: pool, nanoseconds: searchNanoseconds * 0.4) { winner = finalist }
       }
@@ -198,7 +206,57 @@ public final class Tuner {
     let measurement = try measure(winner.prepared, check: try confirm(winner, target, on: pool), on: pool)
     try session.settle(with: measurement)
     remember(target, measurement.schedule)
-    return (measurement, field.count)
+    return (measurement, tried)
+  }
+
+  /// Schedules a search hands on: the winner is decided among them with more samples.
+  private static let finalists = 4
+  /// Evaluations without anything better after which a search ends.
+  private static let patience = 80
+
+  /// The best Schedules that a search of the whole knob space comes upon, each timed in turn with `standard`,
+  /// so that what slows the host for a while slows both. It ends with its time, its evaluations, or when it
+  /// has long found nothing better.
+  private func searched(
+    _ method: SearchMethod, beside standard: Candidate, _ target: TuneTarget, on pool: ThreadPool, nanoseconds: Double
+  ) throws -> (best: [Candidate], evaluations: Int) {
+    let start = nanosecondsNow()
+    var search = try KnobSearch(target, machine: machine, method: method)
+    var best: [(time: Double, candidate: Candidate)] = []
+    var evaluations = 0
+    var fruitless = 0
+    while evaluations < effort.maximumEvaluations, fruitless < Self.patience,
+      Double(nanosecondsNow() - start) < nanoseconds, let (point, schedule) = search.next()
+    {
+      if isCancelled() { throw TuneError.interrupted }
+      evaluations += 1
+      fruitless += 1
+      guard
+        let candidate = try admit(
+          schedule, sharing: standard.prepared, target, best: standard.trialNanoseconds, on: pool)
+      else {
+        search.tell(point, .failed)
+        continue
+      }
+      let time = relativeTime(of: candidate, to: standard, on: pool)
+      search.tell(point, .time(time))
+      if time < best.first?.time ?? .infinity { fruitless = 0 }
+      best.append((time, candidate))
+      best.sort { $0.time < $1.time }
+      if best.count > Self.finalists { best.removeLast() }
+    }
+    return (best.map(\.candidate), evaluations)
+  }
+
+  /// The time of one candidate over another's, from a few samples of each in turn.
+  private func relativeTime(of candidate: Candidate, to standard: Candidate, on pool: ThreadPool) -> Double {
+    var sides = [candidate, standard].map { TimedSide($0.prepared, on: pool) }
+    let repetitions = [candidate, standard].map { max(1, Int(30_000 / $0.pace)) }
+    var times: [[Double]] = [[], []]
+    for _ in 0..<5 {
+      for i in sides.indices { times[i].append(sides[i].time(repetitions[i]) / Double(repetitions[i])) }
+    }
+    return OrderStatistics.median(times[0]) / OrderStatistics.median(times[1])
   }
 
   /// Whether `finalist` is faster than `standard` beyond doubt and noise floor, twice. On a machine too

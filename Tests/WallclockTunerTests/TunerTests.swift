@@ -36,13 +36,15 @@ private final class Events {
   var ceilings: [Ceiling] = []
   var noiseFloors: [Double] = []
   var order: [Int] = []
+  var candidates: [TuneTarget: Int] = [:]
   var rejected: [CandidateRejection] = []
   var onRecord: [CandidateRejection] = []
 
   func add(_ event: Tuner.Event) {
     switch event {
-    case .settled(let target, let measurement, _, let done, _):
+    case .settled(let target, let measurement, let count, let done, _):
       settled[target] = measurement
+      candidates[target] = count
       order.append(done)
     case .alreadySettled(let target): already.append(target)
     case .skipped(let target, _): skipped.append(target)
@@ -101,6 +103,36 @@ private final class Events {
       #expect(try again.winner(of: target.problem, threads: 1) == measurement)
       #expect(try again.measurements(of: target.problem, threads: 1).count == 1, "measured twice")
     }
+  }
+
+  /// A thorough tune looks beyond the grid: a search asks for points of the whole knob space, and what it
+  /// settles on is a Schedule that can be prepared and was checked.
+  @Test(arguments: [SearchMethod.analytical, .bayesian, .random])
+  func aThoroughTuneSearchesTheKnobSpace(_ method: SearchMethod) throws {
+    let temporary = try TemporaryJournal()
+    let target = Self.targets[0]
+    let thorough = TuneEffort(
+      budget: .seconds(20), samplingCap: .milliseconds(60), maximumCandidates: 2, search: method,
+      maximumEvaluations: 12)
+    let events = try tune(temporary.session(), [target], effort: thorough)
+    let measurement = try #require(events.settled[target])
+    #expect(measurement.check.passed)
+    let count = try #require(events.candidates[target])
+    #expect((3...14).contains(count), "\(count) candidates")
+    _ = try target.problem.prepare(measurement.schedule, machine: Self.host)
+  }
+
+  /// What a search asks for are points of the space, the cache model's first.
+  @Test func aSearchBeginsWithWhatTheCacheModelRecommends() throws {
+    let target = Self.targets[0]
+    let knobs = try KnobSpace(for: target.problem, threads: 1, machine: Self.host)
+    var search = try KnobSearch(target, machine: Self.host, method: .analytical)
+    var asked: [Schedule] = []
+    while asked.count < knobs.start.count, let (point, schedule) = search.next() {
+      search.tell(point, asked.isEmpty ? .failed : .time(Double(asked.count)))
+      asked.append(schedule)
+    }
+    #expect(Set(asked) == Set(knobs.start.map(knobs.schedule)))
   }
 
   @Test func aCancelledTuneKeepsWhatItMeasured() throws {

@@ -60,6 +60,12 @@ public struct SearchMethod: Sendable {
     summary: "A Gaussian process over the parameters, and a chance of failing; expected improvement, globally and near the best."
   ) { BayesianSearch($0, $1) }
 
+  public static let analytical = SearchMethod(
+    name: "analytical",
+    summary: "Descent over points one parameter away from what the cache model recommends; for spaces of this project's kernels.",
+    usesStart: true
+  ) { LocalSearch($0, $1) }
+
   /// Every strategy; the first is the default.
   public static let all: [SearchMethod] = [
     bayesian, random,
@@ -68,11 +74,7 @@ public struct SearchMethod: Sendable {
       name: "local",
       summary: "Descent over points one parameter away, from random points."
     ) { LocalSearch($0, $1) },
-    SearchMethod(
-      name: "analytical",
-      summary: "The same descent from what the cache model recommends; for recorded spaces of this project's kernels.",
-      usesStart: true
-    ) { LocalSearch($0, $1) },
+    analytical,
     SearchMethod(
       name: "halving",
       summary: "Fields of candidates sampled in turn, the slower half leaving each round; for noisy evaluations, which it repeats."
