@@ -7,7 +7,11 @@ final class GemmOperands {
   let isas: Set<ISA>
   let copies: Int
   let a: AlignedBuffer<Float>
+  /// `outputs` times m×n, one after the other.
   let c: AlignedBuffer<Float>
+  /// Runs write to these in turn. Inside a model an output is not where the last run of the op left it: it
+  /// comes from the last-level cache, unless it is the sum with a residual, which is taken in place.
+  let outputs: Int
   let residual: AlignedBuffer<Float>
   let bias: AlignedBuffer<Float>
   let quantized: QuantizedWeights
@@ -28,12 +32,17 @@ final class GemmOperands {
     quantized = try QuantizedWeights(w, n: n, k: k, format: problem.format)
     a = AlignedBuffer(count: m * k)
     random.fill(a, scale: 1)
-    c = AlignedBuffer(count: m * n)
+    let spread = problem.state == .hot || problem.epilogue.contains(.residual) ? 0 : Self.outputBytes
+    outputs = max(1, min(copies, spread / max(1, 4 * m * n)))
+    c = AlignedBuffer(count: outputs * m * n)
     residual = AlignedBuffer(count: problem.epilogue.contains(.residual) ? m * n : 0)
     random.fill(residual, scale: 1)
     bias = AlignedBuffer<Float>(count: problem.epilogue.contains(.bias) ? n : 0)
     random.fill(bias, scale: 0.1)
   }
+
+  /// More than a core's private caches hold beside the rest.
+  private static let outputBytes = 4 << 20
 
   /// Weights packed for `kernel`, `copies` times; the layouts of the last two kinds stay.
   func weights(for kernel: KernelDescriptor) throws(KernelError) -> [PackedWeights] {
@@ -86,18 +95,17 @@ final class PreparedGemm: PreparedProblem {
   func run(copy: Int, on executor: any Executor) {
     let s = problem.shape
     unsafe operators[copy].run(
-      m: s[.m], a: operands.a.unsafePointer, lda: s[.k], c: operands.c.unsafePointer, ldc: s[.n],
+      m: s[.m], a: operands.a.unsafePointer, lda: s[.k],
+      c: operands.c.unsafePointer + copy % operands.outputs * s[.m] * s[.n], ldc: s[.n],
       residual: operands.residual.unsafePointer, ldr: s[.n], workspace: operands.workspace, on: executor)
   }
 
   func rewriteActivations(copy: Int, on executor: any Executor) {
     let s = problem.shape
-    var rows = unsafe [
-      ActivationRows(operands.a.unsafePointer, columns: s[.k]),
-      ActivationRows(operands.c.unsafePointer, columns: s[.n]),
-    ]
+    var rows = unsafe [ActivationRows(operands.a.unsafePointer, columns: s[.k])]
     if problem.epilogue.contains(.residual) {
       unsafe rows.append(ActivationRows(operands.residual.unsafePointer, columns: s[.n]))
+      unsafe rows.append(ActivationRows(operands.c.unsafePointer, columns: s[.n]))
     }
     ActivationRows.rewrite(rows, count: s[.m], on: executor)
   }

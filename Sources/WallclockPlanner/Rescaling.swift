@@ -92,20 +92,36 @@ public struct Rescaling: Sendable {
   /// finds nothing left.
   private static let perRegion = 6.0
 
-  /// Lines on their way at a time when a core reads what others wrote. Fitted: the nodes of a six-layer
-  /// encoder on a 2-core Zen 5 guest at handoffs of 60 and 270 ns asked for 31 to 46 over whole passes
-  /// (`wallclock verify --by-op`, 2026-11-24).
-  private static let linesInFlight = 42.0
+  /// Lines on their way at a time when a core reads what others wrote: activations that a GEMM's threads
+  /// all read whole, and stall on; attention's operands; and rows that are walked once, ahead of their use.
+  /// Fitted to the nodes of a six-layer encoder in four formats on a 2-core Zen 5 guest, at handoffs of 58
+  /// and 270 ns (`wallclock verify --by-op`, 2026-11-24).
+  private static let linesInFlight = (wholeActivations: 14.0, attention: 18.0, rows: 50.0)
 
   /// How often in one run a thread waits for a line of another, one after the other.
   static func handoffs(in problem: Problem, _ schedule: Schedule) -> Double {
     guard schedule.threads > 1 else { return 0 }
     let threads = Double(schedule.threads)
-    // Narrowing activations to 8 bits, or to bf16, is a region of its own.
-    let narrows = problem.op == .gemm && (problem.format.activations == .int8 || problem.format.weights == .bf16)
-    let weights = problem.op == .gemm ? problem.format.weightBytes(n: problem.shape[.n], k: problem.shape[.k]) : 0
-    // Of each thread's part of the activations, what others wrote.
-    let lines = max(0, problem.bytes - Double(weights)) / 64 / threads * (1 - 1 / threads)
-    return (narrows ? 2 : 1) * perRegion + lines / linesInFlight
+    let others = 1 - 1 / threads
+    let s = problem.shape
+    /// Lines that others wrote, of a matrix that the threads read between them.
+    func lines(_ rows: Int, _ columns: Int, bytes: Int = 4) -> Double {
+      others * Double(rows) * Double(columns) * Double(bytes) / 64
+    }
+    switch problem.op {
+    case .gemm:
+      let narrow = problem.format.activations == .int8 ? 1 : problem.format.weights == .bf16 ? 2 : nil
+      let whole = lines(s[.m], s[.k], bytes: narrow ?? 4)
+      // Narrowing activations is a region of its own, over the rows as they were.
+      let input = narrow == nil ? 0 : lines(s[.m], s[.k])
+      let output = lines(s[.m], s[.n]) * (problem.epilogue.contains(.residual) ? 2 : 1)
+      return perRegion * (narrow == nil ? 1 : 2) + whole / linesInFlight.wholeActivations
+        + (input + output) / threads / linesInFlight.rows
+    case .attention:
+      let operands = 4 * lines(s[.batch] * s[.tokens], s[.heads] * s[.headDim])
+      return perRegion + operands / threads / linesInFlight.attention
+    case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
+      return perRegion + lines(s[.rows], s[.channels]) / threads / linesInFlight.rows
+    }
   }
 }

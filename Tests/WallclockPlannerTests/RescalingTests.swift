@@ -32,9 +32,24 @@ import WallclockProfiles
   }
 
   @Test func narrowedActivationsTakeAnotherRegion() {
-    let f32 = Problem.gemm(.f32, m: 128, n: 384, k: 384)
-    #expect(Rescaling.handoffs(in: problem, two) > Rescaling.handoffs(in: f32, two))
+    let f32 = Problem.gemm(.f32, m: 1, n: 16, k: 16), w8a8 = Problem.gemm(.w8a8, m: 1, n: 16, k: 16)
+    #expect(Rescaling.handoffs(in: w8a8, two) > Rescaling.handoffs(in: f32, two))
     #expect(Rescaling.handoffs(in: f32, Schedule(kernel: "k")) == 0)
+  }
+
+  /// More to exchange is more to wait for, whatever the op; threads share the rows, not the whole activations.
+  @Test(arguments: [
+    Problem.gemm(.f32, m: 64, n: 64, k: 64), .gemm(.bf16, m: 64, n: 64, k: 64, epilogue: .residual),
+    .gemm(.w4a8g32, m: 64, n: 64, k: 64), .attention(batch: 2, tokens: 64, heads: 2, headDim: 32),
+    .rowwise(.layerNorm, rows: 64, channels: 64),
+  ])
+  func exchangeGrowsWithTheActivations(_ problem: Problem) {
+    var larger = problem
+    for dimension in [Dimension.m, .tokens, .rows] where larger.shape.sizes[dimension] != nil {
+      larger.shape[dimension] *= 4
+    }
+    #expect(Rescaling.handoffs(in: larger, two) > Rescaling.handoffs(in: problem, two))
+    #expect(Rescaling.handoffs(in: problem, two) > 0)
   }
 
   /// Measurements taken while cores were near and far from each other come to the costs of one distance.
