@@ -7,34 +7,38 @@
 // nearly equal height: 7 rows as 4 + 3 keep more accumulators busy than 6 + 1. When all of m is one
 // short strip, several panels run side by side instead, for chains enough to hide the latency.
 
-// The columns one tile covers, and what the epilogue needs of them: `width` entries each, zeros
-// past `count`.
-template <int Width>
+alignas(64) constexpr float zeros[simd::lanes] = {};
+
+// The columns one tile covers: P panels, `apart` columns from one to the next; only a single panel may
+// lack some. Gives what the epilogue needs of each vector of columns, zeros past `count`.
+template <int NR, int P>
 struct columns {
-  size_t first, count;
-  const float *bias, *scale;
-  const int32_t *sum;
-  bool direct;  // whole tile and no activation: results go straight from registers to C
+  static constexpr int vectors = NR / simd::lanes;
+  size_t first, apart, count;
+  size_t panel_bytes;  // from one of the P panels to the next
+  bool direct;         // whole panels and no activation: results go straight from registers to C
 
-  WC_INLINE columns(const wc_gemm_args &g, size_t column)
-      : first(column), count(g.n - column < Width ? g.n - column : Width) {
-    const bool whole = count == Width;
-    const float *source = g.epilogue & WC_EPILOGUE_bias ? g.bias : nullptr;
-    bias = whole && source ? source + column : padded(bias_copy, source);
-    scale = whole && g.b_scale ? g.b_scale + column : padded(scale_copy, g.b_scale);
-    sum = whole && g.b_sum ? g.b_sum + column : padded(sum_copy, g.b_sum);
-    direct = whole && !(g.epilogue & WC_EPILOGUE_gelu);
-  }
-  columns(const columns &) = delete;
+  WC_INLINE columns(const wc_gemm_args &g, size_t column, size_t panels_apart = 1)
+      : first(column),
+        apart(panels_apart * NR),
+        count(P > 1 || g.n - column >= NR ? NR : g.n - column),
+        panel_bytes(panels_apart * g.b_panel_bytes),
+        direct(count == NR && !(g.epilogue & WC_EPILOGUE_gelu)) {}
 
- private:
-  float bias_copy[Width], scale_copy[Width];
-  int32_t sum_copy[Width];
+  WC_INLINE size_t column(int x) const { return first + x / vectors * apart + x % vectors * simd::lanes; }
+  WC_INLINE const char *panel(const char *b, int x) const { return b + x / vectors * panel_bytes; }
 
   template <class T>
-  WC_INLINE const T *padded(T (&copy)[Width], const T *source) {
-    for (size_t j = 0; j < Width; ++j) copy[j] = source && j < count ? source[first + j] : T(0);
-    return copy;
+  WC_INLINE auto load(const T *source, int x) const {
+    if constexpr (P > 1) {
+      return simd::load(source + column(x));
+    } else {
+      const size_t at = x * simd::lanes, left = count > at ? count - at : 0;
+      return simd::load_first(source + first + at, left < simd::lanes ? left : simd::lanes);
+    }
+  }
+  WC_INLINE simd::f32 bias(const wc_gemm_args &g, int x) const {
+    return g.epilogue & WC_EPILOGUE_bias ? load(g.bias, x) : simd::load(zeros);
   }
 };
 
@@ -66,16 +70,16 @@ WC_INLINE bool is_last(const wc_gemm_args &g) { return g.flags & WC_GEMM_LAST; }
 WC_INLINE bool is_first(const wc_gemm_args &g) { return g.flags & WC_GEMM_FIRST; }
 
 // Writes R×(X·lanes) scaled and biased sums as the epilogue has it.
-template <int R, int X, int Width>
+template <int R, int X, int NR, int P>
 WC_INLINE void write_tile(
-    const wc_gemm_args &g, const columns<Width> &c, size_t row, const simd::f32 (&t)[R][X]) {
+    const wc_gemm_args &g, const columns<NR, P> &c, size_t row, const simd::f32 (&t)[R][X]) {
   if (__builtin_expect(c.direct, 1)) {
     const bool residual = g.epilogue & WC_EPILOGUE_residual;
 #pragma unroll
     for (int r = 0; r < R; ++r) {
 #pragma unroll
       for (int x = 0; x < X; ++x) {
-        const size_t j = c.first + x * simd::lanes;
+        const size_t j = c.column(x);
         simd::f32 value = t[r][x];
         if (residual) value = simd::add(value, simd::load(g.residual + (row + r) * g.ldr + j));
         simd::store(g.c + (row + r) * g.ldc + j, value);
@@ -89,42 +93,54 @@ WC_INLINE void write_tile(
 #pragma unroll
     for (int x = 0; x < X; ++x) simd::store(copy + (r * X + x) * simd::lanes, t[r][x]);
   }
-  finish_tile(g, copy, X * simd::lanes, row, R, c.first, c.count);
+  for (int p = 0; p < P; ++p) {
+    finish_tile(g, copy + p * NR, X * simd::lanes, row, R, c.first + p * c.apart, c.count);
+  }
 }
 
-// Panels side by side for a single strip of R rows.
+// Panels side by side for a single strip of R rows: as many as give two multiply-adds a cycle of a latency of
+// four their chains (for one row, which memory limits, no more: each is one more stream).
 template <class Family, int R>
 constexpr int panels_abreast() {
-  constexpr int fit = Family::accumulators / (R * (Family::nr / simd::lanes));
-  return fit < 1 ? 1 : fit > 4 ? 4 : fit;
+  constexpr int chains = R * (Family::nr / simd::lanes), wanted = ((R == 1 ? 8 : 12) + chains - 1) / chains;
+  constexpr int fit = Family::accumulators / chains;
+  return wanted > fit && fit > 0 ? fit : wanted;
 }
 
 // Calls Family::tile for a strip of `rows` rows, Low ≤ rows ≤ R.
-template <class Family, int R, int Low, int P, bool Stream, int Width>
+template <class Family, int R, int Low>
 WC_INLINE void tile_of(
-    size_t rows, const wc_gemm_args &g, const columns<Width> &c, const char *b, size_t row) {
+    size_t rows, const wc_gemm_args &g, const columns<Family::nr, 1> &c, const char *b, size_t row) {
   if constexpr (R > Low) {
-    if (rows != R) return tile_of<Family, R - 1, Low, P, Stream>(rows, g, c, b, row);
+    if (rows != R) return tile_of<Family, R - 1, Low>(rows, g, c, b, row);
   }
-  Family::template tile<R, P, Stream>(g, c, b, row);
+  Family::template tile<R, 1, false>(g, c, b, row);
 }
 
-// All panels under one strip of R rows, which is the whole of m.
-template <class Family, int R>
-__attribute__((noinline)) void single_strip(const wc_gemm_args &g) {
-  constexpr int P = panels_abreast<Family, R>();
-  constexpr size_t width = size_t(P) * Family::nr;
+// Panels `first` ..< `last` of B under one strip of R rows, which is the whole of m: P side by side as long
+// as there are so many, then fewer. Those side by side lie as far apart as they can, so that each of P
+// streams through memory goes on where it stopped.
+template <class Family, int R, int P>
+WC_INLINE void strip_of_panels(const wc_gemm_args &g, size_t first, size_t last) {
   const char *b = static_cast<const char *>(g.b);
-  size_t column = 0;
   if constexpr (P > 1) {
-    // A tail of one panel or less goes to the loop below.
-    for (; column < g.n && g.n - column > width - Family::nr; column += width, b += P * g.b_panel_bytes) {
-      Family::template tile<R, P, true>(g, columns<P * Family::nr>(g, column), b, 0);
+    const size_t whole = (last * Family::nr <= g.n ? last : last - 1) - first, streams = whole / P;
+    for (size_t i = first; i < first + streams; ++i) {
+      const columns<Family::nr, P> c(g, i * Family::nr, streams);
+      Family::template tile<R, P, true>(g, c, b + i * g.b_panel_bytes, 0);
+    }
+    strip_of_panels<Family, R, P - 1>(g, first + streams * P, last);
+  } else {
+    for (size_t i = first; i < last; ++i) {
+      const columns<Family::nr, 1> c(g, i * Family::nr);
+      Family::template tile<R, 1, true>(g, c, b + i * g.b_panel_bytes, 0);
     }
   }
-  for (; column < g.n; column += Family::nr, b += g.b_panel_bytes) {
-    Family::template tile<R, 1, true>(g, columns<Family::nr>(g, column), b, 0);
-  }
+}
+
+template <class Family, int R>
+__attribute__((noinline)) void single_strip(const wc_gemm_args &g) {
+  strip_of_panels<Family, R, panels_abreast<Family, R>()>(g, 0, (g.n + Family::nr - 1) / Family::nr);
 }
 
 template <class Family, int R>
@@ -159,12 +175,12 @@ WC_INLINE wc_status run_block(const wc_gemm_args *args) {
   const size_t strips = (g.m + mr - 1) / mr, low = g.m / strips, high = g.m % strips;
   const char *b = static_cast<const char *>(g.b);
   for (size_t column = 0; column < g.n; column += Family::nr, b += g.b_panel_bytes) {
-    const columns<Family::nr> c(g, column);
+    const columns<Family::nr, 1> c(g, column);
     const char *panel = Family::panel(g, b);
     size_t row = 0;
     for (size_t s = 0; s < strips; ++s) {
       const size_t rows = low + (s < high);
-      tile_of<Family, Family::mr, (Family::mr + 1) / 2, 1, false>(rows, g, c, panel, row);
+      tile_of<Family, Family::mr, (Family::mr + 1) / 2>(rows, g, c, panel, row);
       row += rows;
     }
   }

@@ -10,7 +10,7 @@
 //   load(p, h)     B's operand of multiply-add h, from such a vector
 //   broadcast(a)   A's operand, from its first element
 //   dot(sum, a, b)
-//   start(c, x)    what accumulators of column vector x hold before K
+//   start(g, c, x)  what accumulators of column vector x hold before K
 //   finish(sum, g, row, c, x)   scaled and biased
 
 // Puts this accumulator's step here in the instruction stream, before every load that follows in the
@@ -21,29 +21,29 @@ WC_INLINE void settle(Vector &sum) {
   asm volatile("" : "+v"(sum) : : "memory");
 }
 
-template <class Dot, int R, int X, int Width>
+template <class Dot, int R, int X, int NR, int P>
 WC_INLINE void start_sums(
-    const wc_gemm_args &g, const columns<Width> &c, size_t row, typename Dot::sum (&sum)[R][X]) {
+    const wc_gemm_args &g, const columns<NR, P> &c, size_t row, typename Dot::sum (&sum)[R][X]) {
   const bool first = is_first(g);
-  const auto *acc = static_cast<const typename Dot::lane *>(g.acc) + (first ? 0 : row * g.ldacc + c.first);
+  const auto *acc = static_cast<const typename Dot::lane *>(g.acc) + (first ? 0 : row * g.ldacc);
 #pragma unroll
   for (int r = 0; r < R; ++r) {
 #pragma unroll
     for (int x = 0; x < X; ++x) {
-      sum[r][x] = first ? Dot::start(c, x) : simd::load(acc + r * g.ldacc + x * simd::lanes);
+      sum[r][x] = first ? Dot::start(g, c, x) : simd::load(acc + r * g.ldacc + c.column(x));
     }
   }
 }
 
-template <class Dot, int R, int X, int Width>
+template <class Dot, int R, int X, int NR, int P>
 WC_INLINE void end_sums(
-    const wc_gemm_args &g, const columns<Width> &c, size_t row, const typename Dot::sum (&sum)[R][X]) {
+    const wc_gemm_args &g, const columns<NR, P> &c, size_t row, const typename Dot::sum (&sum)[R][X]) {
   if (!is_last(g)) {
-    auto *acc = static_cast<typename Dot::lane *>(g.acc) + row * g.ldacc + c.first;
+    auto *acc = static_cast<typename Dot::lane *>(g.acc) + row * g.ldacc;
 #pragma unroll
     for (int r = 0; r < R; ++r) {
 #pragma unroll
-      for (int x = 0; x < X; ++x) simd::store(acc + r * g.ldacc + x * simd::lanes, sum[r][x]);
+      for (int x = 0; x < X; ++x) simd::store(acc + r * g.ldacc + c.column(x), sum[r][x]);
     }
     return;
   }
@@ -66,14 +66,14 @@ struct dot_family {
 
   template <int R, int P, bool Stream>
   static __attribute__((noinline)) void tile(
-      const wc_gemm_args &g, const columns<P * NR> &c, const char *b, size_t row) {
+      const wc_gemm_args &g, const columns<NR, P> &c, const char *b, size_t row) {
     constexpr int V = NR / simd::lanes, X = P * V;
     constexpr size_t step = size_t(V) * Dot::step_bytes;
     typename Dot::sum sum[R][X];
     start_sums<Dot>(g, c, row, sum);
 
     const auto *a = static_cast<const typename Dot::element *>(g.a) + row * g.lda;
-    const size_t lda = g.lda, panel_bytes = g.b_panel_bytes, ahead = g.prefetch;
+    const size_t lda = g.lda, ahead = g.prefetch;
     const size_t steps = (g.k + Dot::kr - 1) / Dot::kr;
 #pragma clang loop unroll_count(4)
     for (size_t s = 0; s < steps; ++s) {
@@ -82,7 +82,7 @@ struct dot_family {
         for (int p = 0; p < P; ++p) {
 #pragma unroll
           for (size_t line = 0; line < step; line += 64) {
-            __builtin_prefetch(b + p * panel_bytes + ahead + line);
+            __builtin_prefetch(b + p * c.panel_bytes + ahead + line);
           }
         }
       }
@@ -93,7 +93,7 @@ struct dot_family {
           typename Dot::operand weights[X];
 #pragma unroll
           for (int x = 0; x < X; ++x) {
-            weights[x] = Dot::load(b + x / V * panel_bytes + x % V * Dot::step_bytes, h);
+            weights[x] = Dot::load(c.panel(b, x) + x % V * Dot::step_bytes, h);
           }
 #pragma unroll
           for (int r = 0; r < R; ++r) {
@@ -110,7 +110,7 @@ struct dot_family {
           for (int r = 0; r < R; ++r) value[r] = Dot::broadcast(values + r * lda);
 #pragma unroll
           for (int x = 0; x < X; ++x) {
-            const auto weights = Dot::load(b + x / V * panel_bytes + x % V * Dot::step_bytes, h);
+            const auto weights = Dot::load(c.panel(b, x) + x % V * Dot::step_bytes, h);
 #pragma unroll
             for (int r = 0; r < R; ++r) {
               sum[r][x] = Dot::dot(sum[r][x], value[r], weights);

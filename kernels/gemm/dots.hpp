@@ -17,12 +17,12 @@ struct float_sums {
 
   static WC_INLINE bool ready(const wc_gemm_args &) { return true; }
   template <class C>
-  static WC_INLINE sum start(const C &, int) {
+  static WC_INLINE sum start(const wc_gemm_args &, const C &, int) {
     return simd::zero_f32();
   }
   template <class C>
-  static WC_INLINE simd::f32 finish(sum x, const wc_gemm_args &, size_t, const C &c, int column) {
-    return simd::add(x, simd::load(c.bias + column * simd::lanes));
+  static WC_INLINE simd::f32 finish(sum s, const wc_gemm_args &g, size_t, const C &c, int x) {
+    return simd::add(s, c.bias(g, x));
   }
 };
 
@@ -58,11 +58,10 @@ struct s8_sums {
     return g.a_scale && g.b_scale && (!g.a_offset || g.b_sum);
   }
   template <class C>
-  static WC_INLINE simd::f32 finish(sum x, const wc_gemm_args &g, size_t row, const C &c, int column) {
-    simd::f32 t = simd::mul(simd::to_f32(x), simd::broadcast(g.a_scale[row]));
-    const size_t j = column * simd::lanes;
-    if (g.a_offset) t = simd::fma(simd::broadcast(g.a_offset[row]), simd::to_f32(simd::load(c.sum + j)), t);
-    return simd::fma(t, simd::load(c.scale + j), simd::load(c.bias + j));
+  static WC_INLINE simd::f32 finish(sum s, const wc_gemm_args &g, size_t row, const C &c, int x) {
+    simd::f32 t = simd::mul(simd::to_f32(s), simd::broadcast(g.a_scale[row]));
+    if (g.a_offset) t = simd::fma(simd::broadcast(g.a_offset[row]), simd::to_f32(c.load(g.b_sum, x)), t);
+    return simd::fma(t, c.load(g.b_scale, x), c.bias(g, x));
   }
 };
 
@@ -76,7 +75,7 @@ struct s16s8_dot : s8_sums {
   static WC_INLINE simd::s32 broadcast(const int16_t *a) { return broadcast_word(a); }
   static WC_INLINE sum dot(sum s, simd::s32 a, simd::s32 b) { return simd::dot_s16(s, a, b); }
   template <class C>
-  static WC_INLINE sum start(const C &, int) {
+  static WC_INLINE sum start(const wc_gemm_args &, const C &, int) {
     return simd::zero_s32();
   }
 };

@@ -57,7 +57,7 @@ struct f32q4_family {
 
   template <int R, int P, bool Stream>
   static __attribute__((noinline)) void tile(
-      const wc_gemm_args &g, const columns<P * NR> &c, const char *b, size_t row) {
+      const wc_gemm_args &g, const columns<NR, P> &c, const char *b, size_t row) {
     if constexpr (!Stream) {
       inner::template tile<R, P, false>(g, c, b, row);
     } else {
@@ -71,7 +71,7 @@ struct f32q4_family {
       for (size_t k = 0; k < g.k; k += 32) {
         const char *record = b + k / G * record_bytes;
         for (size_t p = 0; p < P; ++p) {
-          const char *source = record + p * g.b_panel_bytes;
+          const char *source = record + p * c.panel_bytes;
           for (size_t line = 0; line < 4 * pair_bytes; line += 64) {
             __builtin_prefetch(source + k % G / 8 * pair_bytes + g.prefetch + line);
           }

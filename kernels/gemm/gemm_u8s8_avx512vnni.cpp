@@ -25,9 +25,8 @@ struct u8s8_dot : s8_sums {
   static WC_INLINE simd::s32 broadcast(const uint8_t *a) { return broadcast_word(a); }
   static WC_INLINE sum dot(sum s, simd::s32 a, simd::s32 b) { return _mm512_dpbusd_epi32(s, a, b); }
   template <class C>
-  static WC_INLINE sum start(const C &c, int column) {
-    return _mm512_sub_epi32(
-        simd::zero_s32(), _mm512_slli_epi32(simd::load(c.sum + column * simd::lanes), 7));
+  static WC_INLINE sum start(const wc_gemm_args &g, const C &c, int x) {
+    return _mm512_sub_epi32(simd::zero_s32(), _mm512_slli_epi32(c.load(g.b_sum, x), 7));
   }
 };
 }  // namespace

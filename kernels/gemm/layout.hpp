@@ -36,6 +36,7 @@ inline size_t record_bytes(size_t group, size_t nr) { return group / 2 * nr + 2 
 inline bool packable(const wc_kernel *kernel) {
   if (!kernel || kernel->op != WC_OP_gemm || kernel->nr == 0 || kernel->kr == 0) return false;
   const size_t group = group_of(kernel->b);
+  if (kernel->layout == WC_LAYOUT_q4_pair_panel) return group && kernel->kr == 8;
   if (group) return kernel->layout == WC_LAYOUT_q4_panel && group % (2 * kernel->kr) == 0;
   return kernel->layout == WC_LAYOUT_panel && code_bytes(kernel->b) != 0;
 }

@@ -28,19 +28,33 @@ void pack_panel(
   }
 }
 
+// Where value p of a group has its four bits within a record.
+struct code_place {
+  size_t byte;
+  bool high;
+};
+
+code_place place_of(const wc_kernel &kernel, size_t column, size_t p) {
+  const size_t nr = kernel.nr, kr = kernel.kr;
+  if (kernel.layout == WC_LAYOUT_q4_pair_panel) {
+    const size_t word = p % 2, nibble = p % 8 / 2;
+    return {(p / 8 * nr + column) * 4 + 2 * word + nibble / 2, nibble % 2 == 1};
+  }
+  const size_t step = p / kr;
+  return {(step / 2 * nr + column) * kr + p % kr, step % 2 == 1};
+}
+
 void pack_q4_panel(
     const wc_kernel &kernel, size_t columns, size_t k, const char *codes, const float *scales,
     char *packed) {
-  const size_t nr = kernel.nr, kr = kernel.kr, group = wc::group_of(kernel.b);
-  const size_t groups = k / group, pair_bytes = nr * kr;
+  const size_t nr = kernel.nr, group = wc::group_of(kernel.b), groups = k / group;
   for (size_t g = 0; g < groups; ++g) {
     char *record = packed + g * wc::record_bytes(group, nr);
     for (size_t j = 0; j < columns; ++j) {
       for (size_t p = 0; p < group; ++p) {
-        const size_t step = p / kr;
-        char &byte = record[step / 2 * pair_bytes + j * kr + p % kr];
+        const auto [at, high] = place_of(kernel, j, p);
         const int code = codes[j * k + g * group + p] & 15;
-        byte = static_cast<char>(byte | (step % 2 ? code << 4 : code));
+        record[at] = static_cast<char>(record[at] | (high ? code << 4 : code));
       }
       const uint16_t scale = wc::f16_from_f32(scales[j * groups + g]);
       memcpy(record + group / 2 * nr + 2 * j, &scale, sizeof scale);

@@ -79,24 +79,38 @@ struct sum_in_s16 {
   }
 };
 
-// Where a tile reads codes and scales: packed records, P panels abreast …
-template <int NR, int G>
+// Where a tile reads codes and scales: packed records, of panels `panel_bytes` apart. A tile that streams
+// through memory fetches `ahead` of what it reads, line by line as it reads …
+template <int NR, int G, bool Stream>
 struct packed_codes {
   using record = q4_record<NR, G>;
   static constexpr int vectors = NR / simd::lanes;
   static constexpr size_t group_bytes = record::bytes;
   const char *b;
-  size_t panel_bytes;
+  size_t panel_bytes, ahead;
 
+  WC_INLINE const char *panel(int x) const { return b + x / vectors * panel_bytes; }
+
+  // K-steps 2·pair and 2·pair + 1 in the low and the high nibbles.
+  WC_INLINE simd::s32 load_pair(int pair, int x) const {
+    const char *at = panel(x) + pair * record::pair_bytes + x % vectors * record::vector_bytes;
+    if constexpr (Stream) __builtin_prefetch(at + ahead);
+    return simd::load_bytes(at);
+  }
   WC_INLINE simd::s32 load(int step, int x) const {
-    const char *panel = b + (x / vectors) * panel_bytes;
-    const simd::s32 pair = simd::load_bytes(
-        panel + size_t(step / 2) * record::pair_bytes + (x % vectors) * record::vector_bytes);
+    const char *at = panel(x) + step / 2 * record::pair_bytes + x % vectors * record::vector_bytes;
+    if constexpr (Stream) {
+      if (step % 2 == 0) __builtin_prefetch(at + ahead);
+    }
+    const simd::s32 pair = simd::load_bytes(at);
     return step % 2 ? simd::high_codes(pair) : simd::low_codes(pair);
   }
   WC_INLINE simd::f32 scale(int x) const {
-    return simd::load_f16(
-        b + (x / vectors) * panel_bytes + record::codes_bytes + (x % vectors) * simd::lanes * 2);
+    const char *at = panel(x) + record::codes_bytes + x % vectors * simd::lanes * 2;
+    if constexpr (Stream) {
+      if (x % vectors * simd::lanes * 2 % 64 == 0) __builtin_prefetch(at + ahead);
+    }
+    return simd::load_f16(at);
   }
 };
 
@@ -106,7 +120,7 @@ struct expanded_codes {
   using record = q4_record<NR, G>;
   static constexpr size_t group_bytes = q4_expanded<NR, G>::bytes;
   const char *b;
-  size_t panel_bytes;
+  size_t panel_bytes, ahead;
 
   WC_INLINE simd::s32 load(int step, int x) const {
     return simd::load_bytes(
@@ -135,32 +149,23 @@ struct q4_family {
   struct bank_dot : float_sums {
     template <class C>
     static WC_INLINE simd::f32 finish(
-        simd::f32 x, const wc_gemm_args &g, size_t row, const C &c, int column) {
-      return simd::fma(
-          x, simd::broadcast(g.a_scale[row]), simd::load(c.bias + column * simd::lanes));
+        simd::f32 s, const wc_gemm_args &g, size_t row, const C &c, int x) {
+      return simd::fma(s, simd::broadcast(g.a_scale[row]), c.bias(g, x));
     }
   };
 
   template <int R, int P, bool Stream>
   static __attribute__((noinline)) void tile(
-      const wc_gemm_args &g, const columns<P * NR> &c, const char *b, size_t row) {
+      const wc_gemm_args &g, const columns<NR, P> &c, const char *b, size_t row) {
     constexpr int X = P * (NR / simd::lanes);
-    using source = std::conditional_t<Expand && !Stream, expanded_codes<NR, G>, packed_codes<NR, G>>;
+    using source = std::conditional_t<Expand && !Stream, expanded_codes<NR, G>, packed_codes<NR, G, Stream>>;
     simd::f32 bank[R][X];
     start_sums<bank_dot>(g, c, row, bank);
     const auto *a = static_cast<const int8_t *>(g.a) + row * g.lda;
     const int32_t *a_sum = g.a_sum + row * g.lda_sum;
     const size_t groups = g.k / G;
-    source codes{b, g.b_panel_bytes};
+    source codes{b, c.panel_bytes, g.prefetch};
     for (size_t group = 0; group < groups; ++group) {
-      if constexpr (Stream) {
-#pragma unroll
-        for (int p = 0; p < P; ++p) {
-          for (size_t line = 0; line < source::group_bytes; line += 64) {
-            __builtin_prefetch(codes.b + p * g.b_panel_bytes + g.prefetch + line);
-          }
-        }
-      }
       simd::s32 sum[R][X];
 #pragma unroll
       for (int r = 0; r < R; ++r) {

@@ -59,5 +59,6 @@ struct simd {
         _mm256_set1_epi32(static_cast<int32_t>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
   static WC_INLINE f32 load_first(const float *p, size_t count) { return _mm256_maskload_ps(p, mask(count)); }
+  static WC_INLINE s32 load_first(const int32_t *p, size_t count) { return _mm256_maskload_epi32(p, mask(count)); }
   static WC_INLINE void store_first(float *p, f32 x, size_t count) { _mm256_maskstore_ps(p, mask(count), x); }
 };

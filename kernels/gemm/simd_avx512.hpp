@@ -58,6 +58,9 @@ struct simd {
   static WC_INLINE f32 load_first(const float *p, size_t count) {
     return _mm512_maskz_loadu_ps(mask(count), p);
   }
+  static WC_INLINE s32 load_first(const int32_t *p, size_t count) {
+    return _mm512_maskz_loadu_epi32(mask(count), p);
+  }
   static WC_INLINE void store_first(float *p, f32 x, size_t count) {
     _mm512_mask_storeu_ps(p, mask(count), x);
   }

@@ -75,6 +75,9 @@ typedef enum wc_layout {
   // values are taken in pairs; byte [nr][kr] of a pair holds step 2i in its low nibble and step
   // 2i+1 in its high nibble, so that unpacking needs an AND and a shift, no permute.
   WC_LAYOUT_q4_panel,
+  // As q4_panel, but for each column eight codes along K (kr = 8) in four bytes: 16-bit word w holds
+  // K value 2i + w from bit 4i up, so that one shift brings a pair of neighbours into place.
+  WC_LAYOUT_q4_pair_panel,
 } wc_layout;
 
 // Run-time knobs a kernel reads, and so what the tuner may vary. Bits.

@@ -30,8 +30,10 @@ WC_INLINE quantize_scale quantize_scale_of(uint32_t greatest_bits) {
   return {scale, 1.0f / scale, true};
 }
 
+// Of one row; the bounds mean nothing where it holds a NaN or an infinity.
 struct extent {
   float least, greatest;
+  bool finite;
 };
 
 // Not contracted to a fused multiply-add: that would round subnormal halves differently per ISA.
@@ -47,7 +49,7 @@ WC_INLINE uint32_t bits_of(float x) {
 }
 
 // Rows of Kernel::element: Kernel::greatest finds the greatest |x| bits of a row, Kernel::range its
-// least and greatest value, Kernel::write its codes, Kernel::group_sum the sum of `count` codes as s8 values, Kernel::zero is the code of 0.
+// extent, Kernel::write its codes, Kernel::group_sum the sum of `count` codes as s8 values, Kernel::zero is the code of 0.
 template <class Kernel>
 WC_INLINE wc_status quantize_rows(const wc_rowwise_args &g) {
   using element = typename Kernel::element;
@@ -55,17 +57,17 @@ WC_INLINE wc_status quantize_rows(const wc_rowwise_args &g) {
   for (size_t r = 0; r < g.rows; ++r) {
     const float *x = g.x + r * g.ldx;
     element *q = static_cast<element *>(g.q) + r * g.ldq;
-    quantize_scale s = quantize_scale_of(Kernel::greatest(x, g.columns));
+    quantize_scale s;
     float centre = 0.0f;
-    if (g.offset) {
-      if (s.finite && g.columns) {
-        const extent e = Kernel::range(x, g.columns);
-        centre = centre_of(e);
-        const float above = e.greatest - centre, below = centre - e.least;
-        s = quantize_scale_of(bits_of(above > below ? above : below));
-      }
-      g.offset[r] = centre;
+    if (g.offset && g.columns) {
+      const extent e = Kernel::range(x, g.columns);
+      if (e.finite) centre = centre_of(e);
+      const float above = e.greatest - centre, below = centre - e.least;
+      s = quantize_scale_of(e.finite ? bits_of(above > below ? above : below) : infinity_bits);
+    } else {
+      s = quantize_scale_of(Kernel::greatest(x, g.columns));
     }
+    if (g.offset) g.offset[r] = centre;
     g.scale[r] = s.scale;
     size_t written = 0;
     if (s.finite) {

@@ -24,7 +24,10 @@ WC_INLINE __m256i codes(const float *x, mapping m) {
 WC_INLINE extent range_of(const float *x, size_t columns) {
   using lanes = wc::lanes_avx2;
   const float first = x[0];
+  const __m256 zero = lanes::set(0.0f);
   __m256 low0 = lanes::set(first), low1 = low0, high0 = low0, high1 = low0;
+  // Stays zero unless a value is a NaN or an infinity.
+  __m256 poison0 = zero, poison1 = zero;
   size_t c = 0;
   for (; c + 16 <= columns; c += 16) {
     const __m256 a = lanes::load(x + c), b = lanes::load(x + c + 8);
@@ -32,15 +35,20 @@ WC_INLINE extent range_of(const float *x, size_t columns) {
     high0 = _mm256_max_ps(high0, a);
     low1 = _mm256_min_ps(low1, b);
     high1 = _mm256_max_ps(high1, b);
+    poison0 = _mm256_fmadd_ps(a, zero, poison0);
+    poison1 = _mm256_fmadd_ps(b, zero, poison1);
   }
   for (; c < columns; c += 8) {
     const size_t left = columns - c;
     const __m256 v = left < 8 ? lanes::keep_first(lanes::load_first(x + c, left), left, first) : lanes::load(x + c);
     low0 = _mm256_min_ps(low0, v);
     high0 = _mm256_max_ps(high0, v);
+    poison0 = _mm256_fmadd_ps(v, zero, poison0);
   }
+  const __m256 poison = _mm256_add_ps(poison0, poison1);
+  const bool finite = _mm256_movemask_ps(_mm256_cmp_ps(poison, poison, _CMP_UNORD_Q)) == 0;
   const __m256 low = _mm256_xor_ps(_mm256_min_ps(low0, low1), lanes::set(-0.0f));
-  return {-lanes::greatest(low), lanes::greatest(_mm256_max_ps(high0, high1))};
+  return {-lanes::greatest(low), lanes::greatest(_mm256_max_ps(high0, high1)), finite};
 }
 
 // 32 codes as s8, in order: the packs work within 128-bit halves, the permutation undoes that.

@@ -25,15 +25,43 @@ WC_INLINE __m512i codes(const float *x, __mmask16 mask, mapping m) {
   return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x), m.centre), m.reciprocal));
 }
 
+// 64 codes as s8, in order: the packs work within 128-bit lanes, the permutation undoes that.
+WC_INLINE __m512i codes_s8(const float *x, mapping m) {
+  const __m512i low = _mm512_packs_epi32(codes(x, 0xffff, m), codes(x + 16, 0xffff, m));
+  const __m512i high = _mm512_packs_epi32(codes(x + 32, 0xffff, m), codes(x + 48, 0xffff, m));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high));
+}
+
 WC_INLINE extent range_of(const float *x, size_t columns) {
-  __m512 low = _mm512_set1_ps(x[0]), high = low;
-  for (size_t c = 0; c < columns; c += 16) {
-    const __mmask16 mask = mask_of(columns - c);
-    const __m512 v = _mm512_maskz_loadu_ps(mask, x + c);
-    low = _mm512_mask_min_ps(low, mask, low, v);
-    high = _mm512_mask_max_ps(high, mask, high, v);
+  constexpr int chains = 4;
+  const __m512 first = _mm512_set1_ps(x[0]), zero = _mm512_setzero_ps();
+  // `poison` stays zero unless a value is a NaN or an infinity.
+  __m512 low[chains], high[chains], poison[chains];
+  for (int i = 0; i < chains; ++i) low[i] = high[i] = first, poison[i] = zero;
+  size_t c = 0;
+  for (; c + 16 * chains <= columns; c += 16 * chains) {
+#pragma unroll
+    for (int i = 0; i < chains; ++i) {
+      const __m512 v = _mm512_loadu_ps(x + c + 16 * i);
+      low[i] = _mm512_min_ps(low[i], v);
+      high[i] = _mm512_max_ps(high[i], v);
+      poison[i] = _mm512_fmadd_ps(v, zero, poison[i]);
+    }
   }
-  return {_mm512_reduce_min_ps(low), _mm512_reduce_max_ps(high)};
+  for (; c < columns; c += 16) {
+    const __m512 v = _mm512_mask_loadu_ps(first, mask_of(columns - c), x + c);
+    low[0] = _mm512_min_ps(low[0], v);
+    high[0] = _mm512_max_ps(high[0], v);
+    poison[0] = _mm512_fmadd_ps(v, zero, poison[0]);
+  }
+  for (int i = 1; i < chains; ++i) {
+    low[0] = _mm512_min_ps(low[0], low[i]);
+    high[0] = _mm512_max_ps(high[0], high[i]);
+    poison[0] = _mm512_add_ps(poison[0], poison[i]);
+  }
+  const bool finite = _mm512_cmp_ps_mask(poison[0], poison[0], _CMP_UNORD_Q) == 0;
+  return {_mm512_reduce_min_ps(low[0]), _mm512_reduce_max_ps(high[0]), finite};
 }
 
 WC_INLINE uint32_t greatest_bits(const float *x, size_t columns) {
@@ -67,6 +95,10 @@ struct quantize_bytes {
     const mapping m{_mm512_set1_ps(centre), _mm512_set1_ps(reciprocal)};
     const __m128i flip = _mm_set1_epi8(static_cast<char>(offset));
     size_t c = 0;
+    for (; c + 64 <= columns; c += 64) {
+      _mm512_storeu_si512(
+          q + c, _mm512_xor_si512(codes_s8(x + c, m), _mm512_set1_epi8(static_cast<char>(offset))));
+    }
     for (; c + 16 <= columns; c += 16) {
       const __m128i v = _mm512_cvtepi32_epi8(codes(x + c, 0xffff, m));
       _mm_storeu_si128(reinterpret_cast<__m128i *>(q + c), _mm_xor_si128(v, flip));
@@ -82,6 +114,15 @@ struct quantize_bytes {
     const __m512i flip = _mm512_set1_epi8(static_cast<char>(offset));
     const __m512i ones8 = _mm512_set1_epi8(1), ones16 = _mm512_set1_epi16(1);
     __m512i sum = _mm512_setzero_si512();
+    if (count == 32) {
+      const __m256i v = _mm256_xor_si256(
+          _mm256_loadu_si256(reinterpret_cast<const __m256i *>(q)), _mm512_castsi512_si256(flip));
+      const __m256i pairs = _mm256_maddubs_epi16(_mm512_castsi512_si256(ones8), v);
+      const __m256i quads = _mm256_madd_epi16(pairs, _mm512_castsi512_si256(ones16));
+      __m128i s = _mm_add_epi32(_mm256_castsi256_si128(quads), _mm256_extracti128_si256(quads, 1));
+      s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+      return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+    }
     for (size_t c = 0; c < count; c += 64) {
       const size_t left = count - c;
       const __mmask64 mask = left < 64 ? (uint64_t{1} << left) - 1 : ~uint64_t{0};

@@ -26,7 +26,7 @@ struct quantize_kernel {
   }
 
   static extent range(const float *x, size_t columns) {
-    extent e{x[0], x[0]};
+    extent e{x[0], x[0], greatest(x, columns) < infinity_bits};
     for (size_t c = 1; c < columns; ++c) {
       e.least = x[c] < e.least ? x[c] : e.least;
       e.greatest = x[c] > e.greatest ? x[c] : e.greatest;
