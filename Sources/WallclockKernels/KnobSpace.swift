@@ -117,7 +117,7 @@ public struct KnobSpace: Sendable {
       let units = max(1, 32 / step)
       let whole = tiles(s[.k], step) * step
       return steps(upTo: tiles(s[.k], step * units)).map { min($0 * step * units, whole) }
-    case .prefetch: return [0, 256, 512, 1024, 2048, 4096]
+    case .prefetch: return [0, 256, 512, 1024, 2048, 4096, 8192]
     case .bq: return Array(1...min(64, tiles(s[.tokens], kernel.mr)))
     case .bk: return Array(1...min(64, tiles(s[.tokens], kernel.nr)))
     case .rows: return steps(upTo: s[.rows])

@@ -61,7 +61,7 @@ public enum ScheduleSpace {
       let parts = max(1, (threads > 1 ? 4 * threads : 1) / mBlocks)
       knobs[.nc] = evenPart(
         of: s[.n], atMost: max(kernel.nr, (s[.n] + parts - 1) / parts), multipleOf: kernel.nr)
-      knobs[.prefetch] = problem.state == .cold ? 1024 : 0
+      knobs[.prefetch] = problem.state == .cold ? 4096 : 0
     case .attention:
       knobs[.bk] = min(256, max(kernel.nr, s[.tokens]))
       knobs[.bq] = kernel.mr * 8
@@ -108,7 +108,7 @@ public enum ScheduleSpace {
         found.insert(evenPart(of: s[.n], atMost: limit, multipleOf: kernel.nr))
       }
     case .prefetch:
-      if problem.state != .hot { found.formUnion([0, 512, 2048]) }
+      if problem.state != .hot { found.formUnion([0, 2048, 8192]) }
     case .bq:
       found.formUnion([kernel.mr * 4, kernel.mr * 16])
     case .bk:

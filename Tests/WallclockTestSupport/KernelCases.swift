@@ -38,6 +38,8 @@ extension KernelCases {
       GemmShape(m: 15, n: 97, k: 130, split: 64, epilogue: [.bias, .residual]),
       GemmShape(m: 3, n: 65, k: 129, split: 32, epilogue: [.bias, .gelu, .residual]),
       GemmShape(m: 13, n: 49, k: 96, extreme: true),
+      // Panels enough to run abreast, and some left over.
+      GemmShape(m: 1, n: 577, k: 66, split: 32, epilogue: [.bias, .gelu]), GemmShape(m: 2, n: 345, k: 32, epilogue: .residual),
     ]
   }
 
@@ -50,6 +52,7 @@ extension KernelCases {
     for b in [ElementType.q4g32, .q4g64, .q4g128] {
       addIntegerGemm(shape, b: b)
       addFloatGemm(shape, a: .f32, b: b)
+      addFloatGemm(shape, a: .bf16, b: b)
     }
   }
 
