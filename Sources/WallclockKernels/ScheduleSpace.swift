@@ -3,8 +3,10 @@ import WallclockCore
 /// The Schedules a Problem can be run by on a machine: where tuning starts, and what it tries.
 public enum ScheduleSpace {
   /// The Schedule an untuned host uses: the highest ISA's first kernel, blocked by the cache model
-  /// of Low et al., "Analytical Modeling Is Enough for High-Performance BLIS" (TOMS 2016): the
-  /// streamed B panel in half of L1, the A block in half of L2.
+  /// of Low et al., "Analytical Modeling Is Enough for High-Performance BLIS" (TOMS 2016), one level
+  /// further out: tiles as wide as these read little enough of B for each product that a panel may
+  /// stream from L2, and K is split only when a panel takes more than half of that. The block of A has
+  /// the other half.
   ///
   /// - Throws: `KernelError.unsupported` when no kernel of this build serves the Problem on `isas`.
   public static func standard(
@@ -49,9 +51,11 @@ public enum ScheduleSpace {
       let bBytes = (kernel.b?.bitsPerValue ?? 32) / 8
       let aBytes = (kernel.a?.bitsPerValue ?? 32) / 8
       let step = GemmBlocking.kStep(of: kernel)
-      // Scratch panels of dequantised weights are what stays in L1 then.
-      let panelBytes = kernel.b?.groupSize != nil && kernel.a == .f32 ? 4 : bBytes
-      let longest = max(step, Int(Double(l1) * 0.75 / (Double(kernel.nr) * panelBytes)))
+      // Panels that a kernel expands are written first: they stay in L1.
+      let expands = unsafe kernel.row.pointee.gemm_scratch_bytes(step) > 0
+      let panelBytes = expands && kernel.a == .f32 ? 4 : bBytes
+      let room = expands ? Double(l1) * 0.75 : Double(l2) / 2
+      let longest = max(step, Int(room / (Double(kernel.nr) * panelBytes)))
       let kc = evenPart(of: s[.k], atMost: longest, multipleOf: step)
       let rows = max(kernel.mr, Int(Double(l2) / 2 / (Double(kc) * aBytes)))
       let mc = evenPart(of: s[.m], atMost: min(rows, 512), multipleOf: kernel.mr)

@@ -109,7 +109,7 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
     let avx2 = try ScheduleSpace.standard(for: problem, threads: 1, machine: machine([.scalar, .avx2]))
     #expect(avx2.kernel.contains("avx2"))
     let small = try ScheduleSpace.standard(
-      for: problem, threads: 1, machine: machine([.scalar, .avx2], l1: 4 << 10, l2: 64 << 10))
+      for: problem, threads: 1, machine: machine([.scalar, .avx2], l1: 4 << 10, l2: 32 << 10))
     #expect(small.knobs[.kc]! < avx2.knobs[.kc]!)
     #expect(throws: KernelError.self) {
       try ScheduleSpace.standard(for: problem, threads: 1, machine: machine([]))
