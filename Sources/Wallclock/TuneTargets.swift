@@ -10,28 +10,30 @@ public enum TuneTargets {
   /// Formats of a quick tune.
   public static let quickFormats: [Format] = [.f32, .bf16, .w8a8, .w4a8g32]
 
-  /// Every Problem of `graph` under `workloads` and `formats` at each thread count, once; those of
-  /// the workloads named first come first. Each format's weights are measured in the state they are
-  /// in when the whole model has that format: warm, or cold when it outgrows the last-level cache.
-  public static func targets(
-    for graph: ModelGraph, workloads: [Workload], formats: [Format], threadCounts: [Int],
+  /// The forward passes of `graph` under `workloads`, with all weights in one of `formats`, at each thread
+  /// count; those of the workloads named first come first. Each format's weights are measured in the state
+  /// they are in when the whole model has that format: warm, or cold when it outgrows the last-level cache.
+  ///
+  /// - Parameter model: the graph's name in reports.
+  public static func passes(
+    of graph: ModelGraph, named model: String, workloads: [Workload], formats: [Format], threadCounts: [Int],
     machine: Fingerprint
-  ) -> [TuneTarget] {
-    var seen: Set<TuneTarget> = []
-    var result: [TuneTarget] = []
+  ) -> [ForwardPass] {
+    var result: [ForwardPass] = []
     // Of small encoders the middle size is what people ask for first.
     let ordered = workloads.sorted { abs($0.batch * $0.tokens - 128) < abs($1.batch * $1.tokens - 128) }
     for workload in ordered {
       for threads in threadCounts {
-        for node in graph.nodes {
-          for format in node.hasWeights ? formats : [.f32] {
-            if node.hasWeights, case .gemm(_, let k, _) = node.work, !format.admits(k: k) { continue }
-            let bytes = graph.weightBytes { _ in format }
-            let state: OperandState =
-              node.hasWeights && bytes > machine.lastLevelCacheBytes * 7 / 8 ? .cold : .warm
-            let target = TuneTarget(node.problem(workload, format: format, state: state), threads: threads)
-            if seen.insert(target).inserted { result.append(target) }
+        for format in formats {
+          let outgrowsCache = graph.weightBytes { _ in format } > machine.lastLevelCacheBytes * 7 / 8
+          let parts = graph.nodes.compactMap { node -> ForwardPass.Part? in
+            if case .gemm(_, let k, _) = node.work, !format.admits(k: k) { return nil }
+            let problem = node.problem(
+              workload, format: node.hasWeights ? format : .f32, state: node.hasWeights && outgrowsCache ? .cold : .warm)
+            return ForwardPass.Part(TuneTarget(problem, threads: threads), count: node.count)
           }
+          result.append(
+            ForwardPass(model: model, workload: "\(workload)", format: format, threads: threads, parts: parts))
         }
       }
     }

@@ -169,10 +169,11 @@ struct ProfileCommand: AsyncParsableCommand {
     func run() async throws {
       try await reportingFailures {
         let host = Machine.host.fingerprint
-        let profile = try Journal.open().profile(
+        let journal = try Journal.open()
+        let profile = try journal.profile(
           of: host, name: name ?? "host-\(host.identityHash.prefix(12))", alternatives: alternatives || t4 != nil)
         if let t4 {
-          try T4Results(profile).write(to: URL(filePath: t4))
+          try T4Results(profile, timed: journal.timedFields(of: host)).write(to: URL(filePath: t4))
           return Output.note("wrote \(t4)")
         }
         if let outputFile {

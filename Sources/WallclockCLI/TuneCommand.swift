@@ -9,10 +9,12 @@ struct TuneCommand: AsyncParsableCommand {
     discussion: """
       Examples:
         wallclock tune --quick --model minilm-l6
-        wallclock tune --budget 30m --model path/to/model
+        wallclock tune --budget 25m --model path/to/model
         wallclock tune --ops gemm --types w8a8 --m 1 16 128 --n 4096 --k 4096
         wallclock tune --record space.json.gz --ops gemm --types f32 --m 128 --n 256 --k 256
         wallclock tune --replay space.json.gz --strategy default --seeds 50
+      First every problem is settled with the best of its likeliest schedules; without --quick, whole knob
+      spaces are searched then, where that is expected to save most of the models' time.
       Every measurement is kept as soon as it is taken. Ctrl-C or a crash loses nothing: the same
       command goes on where it stopped, and measures nothing twice.
       A kernel that crashes, hangs, takes all memory or is wrong does so in a process of its own; it is
@@ -21,8 +23,10 @@ struct TuneCommand: AsyncParsableCommand {
 
   @Flag(name: .long, help: "16, 128 and 512 tokens at batch 1 and 16; f32, bf16, w8a8, w4a8-g32; under three minutes on two cores.")
   var quick = false
-  @Option(name: .long, help: "Time for the whole tune, e.g. 90s, 30m, 2h. Default: 30m, with --quick 100s of searching and sampling.")
+  @Option(name: .long, help: "Time for the whole tune, e.g. 90s, 30m, 2h; a larger one later goes on with what is left to search. Default: 25m, with --quick 100s of comparing and sampling.")
   var budget: DurationArgument?
+  @Option(name: .long, help: "Schedules to try at most, in all problems together; the likeliest of each is measured anyhow.")
+  var evaluations: Int?
   @Option(name: .customLong("model"), help: "A model directory, config.json or built-in name; may be repeated.")
   var models: [String] = []
   @Option(name: .long, parsing: .upToNextOption, help: "Thread counts; default 1 and one per core.")
@@ -45,6 +49,13 @@ struct TuneCommand: AsyncParsableCommand {
     var skipped: [String]
     var noiseFloor: Double?
     var seconds: Double
+    /// Searches that were gone on with, the schedules they timed, and those that found a better one.
+    var searched = 0
+    var evaluations = 0
+    var improved = 0
+    /// What more time could gain, and the command for it; absent when there is nothing.
+    var outlook: TuneOutlook?
+    var command: String?
   }
 
   /// A candidate that was left out.
@@ -76,7 +87,7 @@ struct TuneCommand: AsyncParsableCommand {
       Interruption.install()
       if try await search.run(output, problems: selection.problems, threads: threads) { return }
       let machine = Machine.host.fingerprint
-      let targets = try targets(machine)
+      let (targets, passes) = try targets(machine)
       let effort = effort
       let journal = try Journal.open()
       let lock = try TuneLock.acquire(
@@ -114,6 +125,16 @@ struct TuneCommand: AsyncParsableCommand {
           progress.update(
             done: done, total: total,
             detail: "\(target.problem): \(Units.time(measurement.samples.medianNanoseconds)) by \(measurement.schedule.kernel)")
+        case .searched(let target, let record, let measurement, let evaluations):
+          report.searched += 1
+          report.evaluations += evaluations
+          report.improved += measurement == nil ? 0 : 1
+          progress.update(
+            done: Int((ContinuousClock.now - start) / .seconds(1)), total: Int(effort.budget / .seconds(1)),
+            detail: "\(target.problem): "
+              + (measurement == nil ? "nothing better" : String(format: "%.1f %% faster", 100 * (1 / (1 - record.gain) - 1))))
+        case .outlook(let outlook):
+          report.outlook = outlook
         case .rejected(let target, let rejection, let isOnRecord):
           rejections.append(rejection)
           report.rejected.append(Rejected(rejection, isOnRecord: isOnRecord))
@@ -128,7 +149,7 @@ struct TuneCommand: AsyncParsableCommand {
       }
       if report.alreadySettled == 0, session.isResumed { progress.note("going on with an earlier tune") }
       defer { progress.clear() }
-      try tuner.run(targets)
+      try tuner.run(targets, for: passes)
       progress.clear()
       report.seconds = (ContinuousClock.now - start) / .seconds(1)
 
@@ -142,15 +163,20 @@ struct TuneCommand: AsyncParsableCommand {
       if let t4 {
         let tuned = Set(targets)
         let all = try journal.profile(of: machine, name: name, alternatives: true)
-        try T4Results(all, rejections: rejections) { tuned.contains(TuneTarget($0, threads: $1)) }.write(to: URL(filePath: t4))
+        try T4Results(all, timed: journal.timedFields(of: machine), rejections: rejections) {
+          tuned.contains(TuneTarget($0, threads: $1))
+        }.write(to: URL(filePath: t4))
       }
+      report.command = report.outlook.flatMap { commandForMore($0, budget: effort.budget) }
       try output.print(
         report,
         text: """
           Settled \(report.settled) problems in \(String(format: "%.0f", report.seconds)) s; \
           \(report.alreadySettled) were settled before\
           \(report.skipped.isEmpty ? "" : "; \(report.skipped.count) problems skipped").
+          \(report.searched == 0 ? "" : "Searched \(report.searched) of them with \(report.evaluations) schedules; found \(report.improved) better ones.\n")\
           \(Self.summary(of: report.rejected))\
+          \(report.outlook.map { TuneOutlookText.lines($0, command: report.command, isQuick: quick) } ?? "")\
           Profile: \(report.profile)
           """)
     }
@@ -172,20 +198,40 @@ struct TuneCommand: AsyncParsableCommand {
   }
 
   private var effort: TuneEffort {
-    if quick {
-      var effort = TuneEffort.quick
-      if let budget { effort.budget = budget.duration }
-      return effort
-    }
-    return .full(budget: budget?.duration ?? .seconds(1800))
+    var effort = quick ? TuneEffort.quick : .full()
+    if let budget { effort.budget = budget.duration }
+    if let evaluations { effort.evaluations = evaluations }
+    return effort
   }
 
-  private func targets(_ machine: Fingerprint) throws -> [TuneTarget] {
+  /// This command with a budget that should be enough for the searches still open; nil where none is.
+  private func commandForMore(_ outlook: TuneOutlook, budget: Duration) -> String? {
+    guard outlook.open > 0 else { return nil }
+    var words = ["wallclock", "tune"]
+    var arguments = CommandLine.arguments.dropFirst(2)
+    while let word = arguments.popFirst() {
+      switch word {
+      case "--quick", "--json", "--again": continue
+      case "--budget", "--evaluations", "--t4", "-o", "--output-file": _ = arguments.popFirst()
+      default: words.append(word)
+      }
+    }
+    // After a quick tune the full one's sampling is owed, too.
+    let base = quick ? TuneEffort.fullBudget : budget
+    let minutes = (base / .seconds(1) * (quick ? 0.4 : 1) + outlook.secondsNeeded) / 60
+    return (words + ["--budget", "\(max(5, Int((minutes / 5).rounded(.up)) * 5))m"]).joined(separator: " ")
+  }
+
+  func validate() throws {
+    if let evaluations, evaluations < 1 { throw ValidationError("--evaluations \(evaluations): try one at least") }
+  }
+
+  private func targets(_ machine: Fingerprint) throws -> ([TuneTarget], [ForwardPass]) {
     let counts = threads.isEmpty ? TuneTargets.threadCounts(machine: machine) : threads
     if let bad = counts.first(where: { $0 < 1 || $0 > machine.cpuset.count }) {
       throw ValidationError("--threads \(bad): this process may use 1 to \(machine.cpuset.count) CPUs")
     }
-    var targets: [TuneTarget] = []
+    var passes: [ForwardPass] = []
     for name in models {
       let graph = try Model.load(name).graph
       let formats =
@@ -199,9 +245,10 @@ struct TuneCommand: AsyncParsableCommand {
           }
         }
       }
-      targets += TuneTargets.targets(
-        for: graph, workloads: workloads, formats: formats, threadCounts: counts, machine: machine)
+      passes += TuneTargets.passes(
+        of: graph, named: name, workloads: workloads, formats: formats, threadCounts: counts, machine: machine)
     }
+    var targets = passes.flatMap { $0.parts.map(\.target) }
     if models.isEmpty || !selection.ops.isEmpty || selection.shapes != nil {
       for problem in try selection.problems() {
         targets += counts.map { TuneTarget(problem, threads: $0) }
@@ -213,30 +260,6 @@ struct TuneCommand: AsyncParsableCommand {
       )
     }
     var seen: Set<TuneTarget> = []
-    return targets.filter { seen.insert($0).inserted }
-  }
-}
-
-/// `90s`, `30m`, `2h`.
-struct DurationArgument: ExpressibleByArgument {
-  let duration: Duration
-  init?(argument: String) {
-    let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600]
-    guard let unit = argument.last, let seconds = units[unit], let value = Double(argument.dropLast()),
-      value > 0, value * seconds < 1e6
-    else { return nil }
-    duration = .milliseconds(Int64(value * seconds * 1000))
-  }
-}
-
-/// Quantities for people.
-enum Units {
-  static func time(_ nanoseconds: Double) -> String {
-    switch nanoseconds {
-    case ..<1e3: String(format: "%.0f ns", nanoseconds)
-    case ..<1e6: String(format: "%.1f µs", nanoseconds / 1e3)
-    case ..<1e9: String(format: "%.2f ms", nanoseconds / 1e6)
-    default: String(format: "%.2f s", nanoseconds / 1e9)
-    }
+    return (targets.filter { seen.insert($0).inserted }, passes)
   }
 }

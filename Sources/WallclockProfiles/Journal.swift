@@ -135,6 +135,7 @@ public final class Journal: Sendable {
           """)
     }
     migrator.registerMigration("v2 rejections", migrate: createRejections)
+    migrator.registerMigration("v3 searches", migrate: createSearches)
     return migrator
   }
 

@@ -58,16 +58,19 @@ public struct T4Results: Encodable, Sendable {
   let results: [Result]
 
   /// - Parameters:
-  ///   - profile: with its alternatives, which are most of a tune.
+  ///   - profile: with its alternatives.
+  ///   - timed: what searches timed beside them, which is most of a tune.
   ///   - rejections: what was tried and left out; what the host cannot run at all was not tried.
   ///   - isWanted: which Problems at which thread counts.
   public init(
-    _ profile: Profile, rejections: [CandidateRejection] = [],
+    _ profile: Profile, timed: [TimedField] = [], rejections: [CandidateRejection] = [],
     where isWanted: (Problem, Int) -> Bool = { _, _ in true }
   ) {
-    let all = profile.measurements + (profile.alternatives ?? [])
+    let all = (profile.measurements + (profile.alternatives ?? []))
+      .filter { isWanted($0.problem, $0.schedule.threads) }
     results =
-      all.filter { isWanted($0.problem, $0.schedule.threads) }.map { Self.result($0, timestamp: profile.updatedAt) }
+      all.map { Self.result($0, timestamp: profile.updatedAt) }
+      + Self.results(timed, beside: all, timestamp: profile.updatedAt)
       + rejections.filter { isWanted($0.problem, $0.schedule.threads) }
       .compactMap { Self.result($0, timestamp: profile.updatedAt) }
   }
@@ -83,6 +86,25 @@ public struct T4Results: Encodable, Sendable {
     ]
     for (knob, value) in schedule.knobs { configuration[knob.rawValue] = .count(value) }
     return configuration
+  }
+
+  /// Of the timed Schedules that have no measurement of their own: their times follow from the reference's.
+  private static func results(_ fields: [TimedField], beside all: [Measurement], timestamp: String) -> [Result] {
+    let measured = Dictionary(grouping: all) { "\($0.problem)" }
+    return fields.flatMap { field -> [Result] in
+      let known = measured[field.problem] ?? []
+      guard let reference = known.first(where: { $0.schedule == field.reference }) else { return [] }
+      return field.schedules.filter { timed in !known.contains { $0.schedule == timed.schedule } }.map { timed in
+        let milliseconds = timed.ratio * reference.samples.medianNanoseconds / 1e6
+        return Result(
+          timestamp: timestamp, configuration: configuration(reference.problem, timed.schedule),
+          times: Times(runtimes: [milliseconds]),
+          measurements: [
+            MeasuredValue(name: "time", value: .number(milliseconds), unit: "ms"),
+            MeasuredValue(name: "time_over_reference", value: .number(timed.ratio), unit: ""),
+          ])
+      }
+    }
   }
 
   private static func result(_ rejection: CandidateRejection, timestamp: String) -> Result? {

@@ -95,21 +95,31 @@ public struct TuneSession: Sendable {
 
   /// Keeps the measurement of the Schedule that won, and closes its Problem, in one transaction: whatever
   /// happens in between, it is not measured twice.
-  public func settle(with measurement: Measurement, at date: Date = Date()) throws(ProfileError) {
+  ///
+  /// - Parameter timed: what else was timed, by ratios to the winner's time; a search goes on from there.
+  ///   nil when the winner comes from such a search.
+  public func settle(
+    with measurement: Measurement, beside timed: [TimedSchedule]? = nil, at date: Date = Date()
+  ) throws(ProfileError) {
     let time = Journal.timestamp(date)
     try journal.write { db in
       try Journal.put(measurement, machine: machine, pass: pass, at: time, in: db)
       try Journal.put(
         winner: measurement.schedule, of: measurement.problem, machine: machine, pass: pass, at: time, in: db)
+      if let timed {
+        try beginSearch(SearchRecord(reference: measurement.schedule), of: measurement.problem, timed: timed, in: db)
+      }
     }
   }
 
   /// Drops all this pass knows of a Problem, as when a canary shows that the host has drifted.
   public func invalidate(_ problem: Problem) throws(ProfileError) {
     try journal.write { db in
-      try db.execute(
-        sql: "DELETE FROM measurement WHERE machineID = ? AND pass = ? AND problem = ?",
-        arguments: [machine, pass, Journal.key(problem)])
+      for table in ["measurement", "search"] {
+        try db.execute(
+          sql: "DELETE FROM \(table) WHERE machineID = ? AND pass = ? AND problem = ?",
+          arguments: [machine, pass, Journal.key(problem)])
+      }
     }
   }
 

@@ -1,7 +1,7 @@
 import WallclockCore
 
 /// A Problem to settle at a thread count.
-public struct TuneTarget: Hashable, Sendable {
+public struct TuneTarget: Hashable, Sendable, Codable {
   public var problem: Problem
   public var threads: Int
 
@@ -36,13 +36,17 @@ public struct TuneTarget: Hashable, Sendable {
 public struct TuneEffort: Sendable {
   /// Time for everything; targets left when it is used up are measured with their likeliest Schedule.
   public var budget: Duration
+  /// Schedules to try in all targets together; then, too, the likeliest one is measured.
+  public var evaluations = Int.max
+  /// The part of the budget after which targets are settled with no more candidates than that takes.
+  public var settlingShare = 1.0
   /// Time for the samples of a settled Schedule.
   public var samplingCap: Duration
   /// Candidates per target at most, the standard Schedule included, before any search.
   public var maximumCandidates: Int
-  /// How the whole knob space is searched besides; not at all where nil.
+  /// How whole knob spaces are searched once all targets are settled; not at all where nil.
   public var search: SearchMethod?
-  /// Schedules that a search may evaluate per target.
+  /// Schedules that one search may evaluate.
   public var maximumEvaluations: Int
 
   public init(
@@ -60,9 +64,14 @@ public struct TuneEffort: Sendable {
   public static let quick = TuneEffort(
     budget: .seconds(100), samplingCap: .milliseconds(120), maximumCandidates: 10)
 
-  public static func full(budget: Duration) -> TuneEffort {
-    TuneEffort(
-      budget: budget, samplingCap: .milliseconds(500), maximumCandidates: 12, search: .analytical,
-      maximumEvaluations: 300)
+  /// What a full tune takes unless told otherwise.
+  public static let fullBudget = Duration.seconds(1500)
+
+  public static func full(budget: Duration = fullBudget) -> TuneEffort {
+    var effort = TuneEffort(
+      budget: budget, samplingCap: .milliseconds(500), maximumCandidates: 8, search: .analytical,
+      maximumEvaluations: 200)
+    effort.settlingShare = 0.4
+    return effort
   }
 }

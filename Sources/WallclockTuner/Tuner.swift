@@ -8,35 +8,46 @@ import WallclockThreads
 
 /// Finds, for each target, the fastest Schedule this host has, and writes it to the journal.
 ///
+/// In two passes: every target is first *settled* with the best of its likeliest Schedules, so that a profile
+/// covers all that was asked for; then whole knob spaces are *searched*, where that is expected to gain most.
+///
 /// Every candidate is checked against the oracle before it is timed, in a worker process where there is
 /// one (see `CandidateTrial`); one that fails is recorded, and left alone by later runs. The standard
 /// Schedule is replaced only by one that is faster beyond the noise floor in an interleaved comparison.
 public final class Tuner {
-  /// What happened to one target, for progress and reports.
+  /// What happened, for progress and reports.
   public enum Event: Sendable {
     case ceilings([Ceiling])
     case noiseFloor(Double)
     /// Settled before this run; nothing was measured.
     case alreadySettled(TuneTarget)
     case settled(TuneTarget, Measurement, candidates: Int, done: Int, total: Int)
+    /// A search was gone on with; `measurement` is of the Schedule that took the winner's place, where one did.
+    case searched(TuneTarget, SearchRecord, Measurement?, evaluations: Int)
     /// A candidate that was left out: found now, or on record from an earlier run and not tried again.
     case rejected(TuneTarget, CandidateRejection, isOnRecord: Bool)
     /// No kernel of this build computes it on this host, or the host was too noisy to time it.
     case skipped(TuneTarget, reason: String)
+    /// The last one.
+    case outlook(TuneOutlook)
   }
 
-  private let machine: Fingerprint
-  private let session: TuneSession
-  private let effort: TuneEffort
-  private let report: (Event) -> Void
-  private let isCancelled: () -> Bool
+  let machine: Fingerprint
+  let session: TuneSession
+  let effort: TuneEffort
+  let report: (Event) -> Void
+  let isCancelled: () -> Bool
+  let probes: CeilingProbes
   private var pools: [Int: ThreadPool] = [:]
-  private let probes: CeilingProbes
-  private var noiseFloors: [OperandState: [Int: Double]] = [:]
-  private var winners: [TuneTarget.Family: [(work: Double, schedule: Schedule)]] = [:]
+  var noiseFloors: [OperandState: [Int: Double]] = [:]
+  var winners: [TuneTarget.Family: [(work: Double, schedule: Schedule)]] = [:]
+  var rejections: RejectionRecord
+  /// Schedules tried in this run.
+  var evaluations = 0
+  /// For the samples of one settled Schedule: what the effort allows, less where the budget is small.
+  var samplingCap: Duration
   private let worker: WorkerCommand?
-  private var rejections: RejectionRecord
-  private lazy var trial: any CandidateTrial =
+  private(set) lazy var trial: any CandidateTrial =
     if let worker {
       WorkerTrial(worker, isCancelled: isCancelled)
     } else {
@@ -59,64 +70,158 @@ public final class Tuner {
     self.effort = effort
     self.isCancelled = isCancelled
     self.report = report
+    samplingCap = effort.samplingCap
     probes = CeilingProbes(machine: machine)
   }
 
-  /// Settles `targets`. What an earlier run of the same pass settled is not measured again.
+  /// Settles `targets`, then searches. What an earlier run of the same pass measured is not measured again.
   ///
+  /// - Parameter passes: what the targets are for, which tells how much each matters. One of no forward pass
+  ///   matters for itself.
   /// - Throws: `TuneError.interrupted` when cancelled; what was measured until then is kept.
-  public func run(_ targets: [TuneTarget]) throws {
+  public func run(_ targets: [TuneTarget], for passes: [ForwardPass] = []) throws {
+    guard !targets.isEmpty else { throw TuneError(.nothingToTune, "no Problem was asked for") }
+    let clock = BudgetClock(effort.budget)
+    samplingCap = min(effort.samplingCap, max(.milliseconds(120), effort.budget / (5 * targets.count)))
     do {
-      try settleAll(targets)
+      var ledger = try settleAll(targets, passes, clock)
+      if effort.search != nil { try searchAll(targets, &ledger, clock) }
+      try session.finish()
+      report(.outlook(ledger.outlook()))
     } catch let error as MeasureError where error.code == .interrupted {
       throw TuneError.interrupted
     }
   }
 
-  private func settleAll(_ targets: [TuneTarget]) throws {
-    guard !targets.isEmpty else { throw TuneError(.nothingToTune, "no Problem was asked for") }
-    let start = nanosecondsNow()
-    var open: [TuneTarget] = []
+  // MARK: - Settling
+
+  private func settleAll(
+    _ targets: [TuneTarget], _ passes: [ForwardPass], _ clock: BudgetClock
+  ) throws -> GainLedger {
+    var settled: [TuneTarget: Measurement] = [:]
     for target in targets {
-      if let settled = try session.winner(of: target.problem, threads: target.threads) {
-        remember(target, settled.schedule)
-        report(.alreadySettled(target))
-      } else {
-        open.append(target)
-      }
+      guard let winner = try session.winner(of: target.problem, threads: target.threads) else { continue }
+      settled[target] = winner
+      remember(target, winner.schedule)
+      report(.alreadySettled(target))
     }
+    let asked = Set(targets)
     for rejection in try rejections.load() {
       let target = TuneTarget(rejection.problem, threads: rejection.schedule.threads)
-      if targets.contains(target) { report(.rejected(target, rejection, isOnRecord: true)) }
+      if asked.contains(target) { report(.rejected(target, rejection, isOnRecord: true)) }
     }
-    guard !open.isEmpty else { return }
-    try measureCeilings(threadCounts: Set(targets.map(\.threads)).sorted())
+    if settled.count < targets.count { try measureCeilings(threadCounts: Set(targets.map(\.threads)).sorted()) }
+    var ledger = GainLedger(targets, in: passes, ceilings: try session.ceilings())
+    for (target, winner) in settled {
+      ledger.measured(target, nanoseconds: winner.samples.medianNanoseconds)
+      if let record = try session.search(of: target.problem, threads: target.threads) {
+        ledger.searched(target, record)
+      }
+    }
+    let open = ledger.byWeight(targets.filter { settled[$0] == nil })
+    if open.isEmpty { return ledger }
     try measureNoiseFloors(open)
 
-    let budget = Double(effort.budget / .nanoseconds(1))
+    let weights = ledger.weights()
+    var weightLeft = open.reduce(0) { $0 + weights[$1]! }
     for (index, target) in open.enumerated() {
       if isCancelled() { throw TuneError.interrupted }
-      let left = budget - Double(nanosecondsNow() - start)
-      // Every target left is owed its final samples; the rest is for searching.
-      let owed = Double(effort.samplingCap / .nanoseconds(1)) * 1.3 * Double(open.count - index)
-      let share = max(0, left - owed) / Double(open.count - index)
-      do {
+      // Every target left is owed its final samples; the rest is for comparing candidates.
+      let owed = Double(samplingCap / .nanoseconds(1)) * 1.3 * Double(open.count - index)
+      let left = max(0, clock.left(of: effort.settlingShare) - owed)
+      let share = left * weights[target]! / weightLeft
+      weightLeft = max(weightLeft - weights[target]!, .leastNonzeroMagnitude)
+      try orSkip(target) {
         let (measurement, candidates) = try MeasuredRun.patiently { try settle(target, searchNanoseconds: share) }
+        ledger.measured(target, nanoseconds: measurement.samples.medianNanoseconds)
         report(
           .settled(
             target, measurement, candidates: candidates, done: targets.count - open.count + index + 1,
             total: targets.count))
-      } catch let error as KernelError {
-        report(.skipped(target, reason: error.message))
-      } catch let error as MeasureError where error.code != .interrupted {
-        // A noisy moment costs this target, not the tune; the next run of it tries again.
-        report(.skipped(target, reason: error.message))
       }
     }
-    try session.finish()
+    return ledger
   }
 
-  private func pool(_ threads: Int) throws -> ThreadPool {
+  /// What cannot run, or not now, costs its target, not the tune; the next run tries again.
+  private func orSkip(_ target: TuneTarget, _ body: () throws -> Void) throws {
+    do { try body() } catch let error as KernelError {
+      report(.skipped(target, reason: error.message))
+    } catch let error as MeasureError where error.code != .interrupted {
+      report(.skipped(target, reason: error.message))
+    }
+  }
+
+  // MARK: - Searching
+
+  /// Nanoseconds that a search should get at least: some evaluations, each with its fixed cost and its runs.
+  private func leastSlot(_ nanoseconds: Double) -> Double { 16 * (20e6 + 14 * nanoseconds) }
+
+  /// Spends the time left on searches, where most is expected first, each with its part of that time. What
+  /// one leaves over goes to the others, and then to those that were cut short.
+  private func searchAll(_ targets: [TuneTarget], _ ledger: inout GainLedger, _ clock: BudgetClock) throws {
+    let budget = clock.budget / 1e9
+    var records: [TuneTarget: SearchRecord] = [:]
+    var times: [TuneTarget: Double] = [:]
+    for target in targets {
+      guard let winner = try session.winner(of: target.problem, threads: target.threads) else { continue }
+      times[target] = winner.samples.medianNanoseconds
+      records[target] =
+        try session.search(of: target.problem, threads: target.threads) ?? SearchRecord(reference: winner.schedule)
+    }
+    // A budget that was used up once is not spent again, but a larger one in so far as it is larger.
+    let before = records.values.compactMap(\.usedUpBudget).max() ?? 0
+    guard before < budget else { return }
+    var candidates = Set(records.keys)
+    func open(_ ledger: GainLedger) -> [(target: TuneTarget, score: Double)] {
+      ledger.worthSearching().filter { candidates.contains($0.target) }
+    }
+    var waiting: Set<TuneTarget> = []
+    while true {
+      let ranked = open(ledger)
+      if ranked.isEmpty { return }
+      if waiting.isEmpty {
+        waiting = Set(ranked.map(\.target))
+        if noiseFloors.isEmpty { try measureNoiseFloors(ranked.map(\.target)) }
+      }
+      let round = ranked.filter { waiting.contains($0.target) }
+      guard let next = round.first else {
+        waiting = []
+        continue
+      }
+      let left = clock.left - before * 1e9
+      guard left > 0, evaluations < effort.evaluations else {
+        let unfinished = ranked.map { ($0.target.problem, records[$0.target]!) }
+        return try session.record(unfinished.map { problem, record in
+          var record = record
+          record.usedUpBudget = budget
+          return (problem, record)
+        })
+      }
+      if isCancelled() { throw TuneError.interrupted }
+      let target = next.target
+      let slot = max(left * next.score / round.reduce(0) { $0 + $1.score }, leastSlot(times[target]!))
+      waiting.remove(target)
+      var found: SearchRecord?
+      try orSkip(target) {
+        let (record, measurement, count) = try improve(
+          target, records[target]!, least: ledger.leastNanoseconds(target), nanoseconds: min(slot, left))
+        found = record
+        records[target] = record
+        ledger.searched(target, record)
+        if let measurement {
+          times[target] = measurement.samples.medianNanoseconds
+          ledger.measured(target, nanoseconds: measurement.samples.medianNanoseconds)
+        }
+        report(.searched(target, record, measurement, evaluations: count))
+      }
+      if found == nil { candidates.remove(target) }
+    }
+  }
+
+  // MARK: - The host
+
+  func pool(_ threads: Int) throws -> ThreadPool {
     // One pool at a time: another's workers would spin on the same CPUs.
     if let pool = pools[threads] { return pool }
     for (_, pool) in pools { pool.shutdown() }
@@ -162,260 +267,21 @@ public final class Tuner {
     report(.noiseFloor(largest))
   }
 
-  private func remember(_ target: TuneTarget, _ schedule: Schedule) {
+  func remember(_ target: TuneTarget, _ schedule: Schedule) {
     winners[target.family, default: []].append((target.work, schedule))
   }
+}
 
-  // MARK: - One target
+/// The time a tune may take, from when it began.
+struct BudgetClock {
+  /// Nanoseconds.
+  let budget: Double
+  private let start = nanosecondsNow()
 
-  private func settle(
-    _ target: TuneTarget, searchNanoseconds: Double
-  ) throws -> (measurement: Measurement, candidates: Int) {
-    let pool = try pool(target.threads)
-    let problem = target.problem
-    let candidates = try candidates(for: target)
-    var field: [Candidate] = []
-    for schedule in candidates {
-      if isCancelled() { throw TuneError.interrupted }
-      let best = field.map(\.trialNanoseconds).min()
-      guard let candidate = try admit(schedule, sharing: field.first?.prepared, target, best: best, on: pool)
-      else { continue }
-      field.append(candidate)
-      // One look at each candidate is the least a search costs; stop when even that is too dear.
-      let spent = field.reduce(0) { $0 + $1.pace * 3 }
-      if spent > searchNanoseconds, field.count >= 2 { break }
-    }
-    guard let first = field.first else {
-      throw KernelError(.unsupported, "every Schedule tried for \(problem) was rejected")
-    }
-    var winner = first
-    var tried = field.count
-    var left = searchNanoseconds * 0.6
-    if let method = effort.search {
-      let found = try searched(method, beside: first, target, on: pool, nanoseconds: searchNanoseconds * 0.4)
-      field += found.best.filter { new in !field.contains { $0.prepared.schedule == new.prepared.schedule } }
-      tried += found.evaluations
-      left -= searchNanoseconds * 0.4
-    }
-    if field.count > 1 {
-      let finalist = try halve(field, on: pool, nanoseconds: left)
-      if finalist.prepared.schedule != first.prepared.schedule {
-        if try replaces(finalist, first, target, on: pool, nanoseconds: searchNanoseconds * 0.4) { winner = finalist }
-      }
-    }
-    let measurement = try measure(winner.prepared, check: try confirm(winner, target, on: pool), on: pool)
-    try session.settle(with: measurement)
-    remember(target, measurement.schedule)
-    return (measurement, tried)
-  }
+  init(_ budget: Duration) { self.budget = Double(budget / .nanoseconds(1)) }
 
-  /// Schedules a search hands on: the winner is decided among them with more samples.
-  private static let finalists = 4
-  /// Evaluations without anything better after which a search ends.
-  private static let patience = 80
+  /// Nanoseconds left; below 0 when overdrawn.
+  var left: Double { left(of: 1) }
 
-  /// The best Schedules that a search of the whole knob space comes upon, each timed in turn with `standard`,
-  /// so that what slows the host for a while slows both. It ends with its time, its evaluations, or when it
-  /// has long found nothing better.
-  private func searched(
-    _ method: SearchMethod, beside standard: Candidate, _ target: TuneTarget, on pool: ThreadPool, nanoseconds: Double
-  ) throws -> (best: [Candidate], evaluations: Int) {
-    let start = nanosecondsNow()
-    var search = try KnobSearch(target, machine: machine, method: method)
-    var best: [(time: Double, candidate: Candidate)] = []
-    var evaluations = 0
-    var fruitless = 0
-    while evaluations < effort.maximumEvaluations, fruitless < Self.patience,
-      Double(nanosecondsNow() - start) < nanoseconds, let (point, schedule) = search.next()
-    {
-      if isCancelled() { throw TuneError.interrupted }
-      evaluations += 1
-      fruitless += 1
-      guard
-        let candidate = try admit(
-          schedule, sharing: standard.prepared, target, best: standard.trialNanoseconds, on: pool)
-      else {
-        search.tell(point, .failed)
-        continue
-      }
-      let time = relativeTime(of: candidate, to: standard, on: pool)
-      search.tell(point, .time(time))
-      if time < best.first?.time ?? .infinity { fruitless = 0 }
-      best.append((time, candidate))
-      best.sort { $0.time < $1.time }
-      if best.count > Self.finalists { best.removeLast() }
-    }
-    return (best.map(\.candidate), evaluations)
-  }
-
-  /// The time of one candidate over another's, from a few samples of each in turn.
-  private func relativeTime(of candidate: Candidate, to standard: Candidate, on pool: ThreadPool) -> Double {
-    var sides = [candidate, standard].map { TimedSide($0.prepared, on: pool) }
-    let repetitions = [candidate, standard].map { max(1, Int(30_000 / $0.pace)) }
-    var times: [[Double]] = [[], []]
-    for _ in 0..<5 {
-      for i in sides.indices { times[i].append(sides[i].time(repetitions[i]) / Double(repetitions[i])) }
-    }
-    return OrderStatistics.median(times[0]) / OrderStatistics.median(times[1])
-  }
-
-  /// Whether `finalist` is faster than `standard` beyond doubt and noise floor, twice. On a machine too
-  /// noisy to tell, it is not.
-  private func replaces(
-    _ finalist: Candidate, _ standard: Candidate, _ target: TuneTarget, on pool: ThreadPool, nanoseconds: Double
-  ) throws -> Bool {
-    var rule = DecisionRule(
-      .replacement, margin: noiseFloors[target.problem.state]?[target.threads] ?? DecisionRule.leastMargin)
-    rule.timeCap = .nanoseconds(Int(max(nanoseconds, standard.pace * 24)))
-    var sides: (any PreparedProblem, any PreparedProblem)? = (standard.prepared, finalist.prepared)
-    do {
-      return try PairedComparison.decideReplacement(
-        rule: rule, clock: .system(watching: [pool]), isCancelled: isCancelled
-      ) {
-        // The second time on operands of their own.
-        let (a, b) = try sides ?? anew(standard.prepared, finalist.prepared)
-        sides = nil
-        let counter = RunCounter()
-        return (InProcessSide(a, on: pool, countedBy: counter), InProcessSide(b, on: pool, countedBy: counter))
-      }.outcome == .better
-    } catch let error as MeasureError where error.code == .tooManyDropped {
-      return false
-    }
-  }
-
-  private func anew(
-    _ a: any PreparedProblem, _ b: any PreparedProblem
-  ) throws(KernelError) -> (any PreparedProblem, any PreparedProblem) {
-    let again = try a.problem.prepare(a.schedule, machine: machine)
-    return (again, try again.rescheduled(b.schedule))
-  }
-
-  private struct Candidate {
-    var prepared: any PreparedProblem
-    /// Nanoseconds of one run when it was tried; comparable with those of the same field only.
-    var trialNanoseconds: Double
-    /// Nanoseconds of one run, roughly.
-    var pace: Double
-  }
-
-  /// Tries a candidate and prepares it for timing. One that fails is recorded, reported and left out, as is
-  /// one that failed before.
-  private func admit(
-    _ schedule: Schedule, sharing prepared: (any PreparedProblem)?, _ target: TuneTarget, best: Double?,
-    on pool: ThreadPool
-  ) throws -> Candidate? {
-    if rejections.contains(schedule, for: target.problem) { return nil }
-    if let reason = rejections.reasonToAvoid(schedule, for: target.problem) {
-      // Not recorded: it follows from what is.
-      let rejection = CandidateRejection(
-        problem: target.problem, schedule: schedule, outcome: .unavailable, reason: reason)
-      report(.rejected(target, rejection, isOnRecord: false))
-      return nil
-    }
-    switch try trial.attempt(schedule, of: target.problem, best: best) {
-    case .admitted(_, let nanoseconds):
-      let candidate =
-        try prepared?.rescheduled(schedule) ?? target.problem.prepare(schedule, machine: machine)
-      return Candidate(
-        prepared: candidate, trialNanoseconds: nanoseconds, pace: pace(of: candidate, on: pool))
-    case .rejected(let outcome, let reason):
-      try reject(schedule, target, outcome, reason)
-      return nil
-    }
-  }
-
-  private func reject(
-    _ schedule: Schedule, _ target: TuneTarget, _ outcome: CandidateOutcome, _ reason: String
-  ) throws {
-    let rejection = CandidateRejection(
-      problem: target.problem, schedule: schedule, outcome: outcome, reason: reason)
-    try rejections.add(rejection)
-    report(.rejected(target, rejection, isOnRecord: false))
-  }
-
-  /// Compares the winner with the oracle where it is timed.
-  ///
-  /// - Throws: `KernelError.wrongResult`: then it is rejected, and the target stays open for the next run.
-  private func confirm(
-    _ winner: Candidate, _ target: TuneTarget, on pool: ThreadPool
-  ) throws -> CorrectnessCheck {
-    do { return try winner.prepared.check(on: pool) } catch {
-      try reject(winner.prepared.schedule, target, CandidateOutcome(error), error.message)
-      throw error
-    }
-  }
-
-  private func pace(of prepared: any PreparedProblem, on pool: ThreadPool) -> Double {
-    var side = TimedSide(prepared, on: pool)
-    return min(side.time(1), side.time(1))
-  }
-
-  /// The standard Schedule first, then what won next door, then the grid, nearest to the standard first.
-  private func candidates(for target: TuneTarget) throws -> [Schedule] {
-    let grid = try ScheduleSpace.grid(for: target.problem, threads: target.threads, machine: machine)
-    var result = [grid[0]]
-    let known = (winners[target.family] ?? []).sorted {
-      abs($0.work - target.work) < abs($1.work - target.work)
-    }
-    for (_, schedule) in known.prefix(2)
-    where result.count < effort.maximumCandidates && !result.contains(schedule) {
-      result.append(schedule)
-    }
-    // One point per kernel before any second point of the same one.
-    var perKernel: [String: Int] = [:]
-    let ordered = grid.dropFirst().map { schedule -> (turn: Int, distance: Int, schedule: Schedule) in
-      let turn = perKernel[schedule.kernel, default: schedule.kernel == grid[0].kernel ? 1 : 0]
-      perKernel[schedule.kernel] = turn + 1
-      let distance = schedule.knobs.reduce(0) { $0 + (grid[0].knobs[$1.key] == $1.value ? 0 : 1) }
-      return (turn == 0 ? 0 : 1, distance, schedule)
-    }.sorted { ($0.turn, $0.distance) < ($1.turn, $1.distance) }
-    for entry in ordered where result.count < effort.maximumCandidates && !result.contains(entry.schedule) {
-      result.append(entry.schedule)
-    }
-    return result
-  }
-
-  /// Successive halving: all candidates are sampled in turn, the slower half leaves, the rest are
-  /// sampled twice as often, until one is left or the time is used up.
-  private func halve(
-    _ field: [Candidate], on pool: ThreadPool, nanoseconds: Double
-  ) throws -> Candidate {
-    var field = field
-    let start = nanosecondsNow()
-    var samples = 3
-    while field.count > 1 {
-      var times = [[Double]](repeating: [], count: field.count)
-      var sides = field.map { TimedSide($0.prepared, on: pool) }
-      for round in 0..<samples {
-        for i in field.indices {
-          if isCancelled() { throw TuneError.interrupted }
-          let repetitions = max(1, Int(30_000 / field[i].pace))
-          times[i].append(sides[i].time(repetitions) / Double(repetitions))
-        }
-        if Double(nanosecondsNow() - start) > nanoseconds, round > 0 { break }
-      }
-      let ranked = field.indices.sorted {
-        OrderStatistics.median(times[$0]) < OrderStatistics.median(times[$1])
-      }
-      let out = Double(nanosecondsNow() - start) > nanoseconds
-      field = ranked.prefix(out ? 1 : (field.count + 1) / 2).map { field[$0] }
-      samples *= 2
-      if field.count == 2, samples > 24 { field.removeLast() }
-    }
-    return field[0]
-  }
-
-  /// The final samples of a Schedule, with the ceilings it is compared to taken before and after.
-  func measure(
-    _ prepared: any PreparedProblem, check: CorrectnessCheck, on pool: ThreadPool
-  ) throws -> Measurement {
-    var options = SamplingOptions()
-    options.timeCap = effort.samplingCap
-    return try MeasuredRun.measure(
-      prepared, check: check, on: pool, options: options, probes: probes,
-      // Hot operands owe DRAM nothing, and its probe would push them out of the cache.
-      ceilings: MeasuredRun.ceilingNames(for: prepared.problem)
-        .filter { prepared.problem.state == .cold || !$0.hasPrefix("read.") },
-      isCancelled: isCancelled)
-  }
+  func left(of share: Double) -> Double { budget * share - Double(nanosecondsNow() - start) }
 }
