@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "CWallclockLinux.h"
@@ -19,19 +20,20 @@
 enum { LOG_BYTES = 1 << 20, EXIT_OUT_OF_MEMORY = 137 };
 
 // The descriptor a worker finds its channel on; 0 is /dev/null, 1 and 2 are the log.
-enum { CHANNEL = 3 };
+enum { CHANNEL = 3, SHARED = 4 };
 
 // The same file under a number that no worker descriptor has: a process may have begun without 0, 1 or 2.
 static int out_of_the_way(int file) {
-  if (file < 0 || file > CHANNEL) return file;
-  int higher = fcntl(file, F_DUPFD_CLOEXEC, CHANNEL + 1);
+  if (file < 0 || file > SHARED) return file;
+  int higher = fcntl(file, F_DUPFD_CLOEXEC, SHARED + 1);
   int error = errno;
   close(file);
   errno = error;
   return higher;
 }
 
-pid_t wcl_worker_start(const char *path, const char *words, size_t word_count, int *channel, int *log) {
+pid_t wcl_worker_start(
+    const char *path, const char *words, size_t word_count, int shared, int *channel, int *log) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return -errno;
   int file = memfd_create("wallclock-worker-log", MFD_CLOEXEC);
@@ -47,11 +49,12 @@ pid_t wcl_worker_start(const char *path, const char *words, size_t word_count, i
   posix_spawnattr_init(&attributes);
   pid_t child = 0;
   if (!error) {
-    // What is opened anywhere in Wallclock is close-on-exec, so these four are all a worker inherits.
+    // What is opened anywhere in Wallclock is close-on-exec, so these are all a worker inherits.
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, file, 1);
     posix_spawn_file_actions_adddup2(&actions, file, 2);
     posix_spawn_file_actions_adddup2(&actions, ends[1], CHANNEL);
+    if (shared >= 0) posix_spawn_file_actions_adddup2(&actions, shared, SHARED);
     // A process group of its own: Ctrl-C is for the tune, and what a candidate starts ends with it.
     sigset_t none, all;
     sigemptyset(&none);
@@ -164,18 +167,26 @@ static void on_fatal_signal(int number) {
   raise(number);
 }
 
-int wcl_worker_enter(pid_t parent) {
+int wcl_child_enter(pid_t parent) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return -errno;
   // The parent may have died before that.
   if (getppid() != parent) return -ESRCH;
   struct rlimit none = {0, 0};
   if (setrlimit(RLIMIT_CORE, &none) != 0) return -errno;
+  // A write past a limit fails as one to a full disk does.
+  signal(SIGXFSZ, SIG_IGN);
+  // The limit on core files is not heeded where they are piped to a program.
+  return prctl(PR_SET_DUMPABLE, 0) == 0 ? 0 : -errno;
+}
+
+int wcl_worker_enter(pid_t parent) {
+  int entered = wcl_child_enter(parent);
+  if (entered != 0) return entered;
   // Kernels write no files; what they print goes to the log, which is memory.
   struct rlimit log;
   if (getrlimit(RLIMIT_FSIZE, &log) != 0) return -errno;
   if (log.rlim_cur > LOG_BYTES) log.rlim_cur = LOG_BYTES;
   if (setrlimit(RLIMIT_FSIZE, &log) != 0) return -errno;
-  signal(SIGXFSZ, SIG_IGN);
   // Should the whole system run short, this process goes first.
   int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
   if (score >= 0) {
@@ -189,8 +200,7 @@ int wcl_worker_enter(pid_t parent) {
   for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++) {
     if (sigaction(fatal[i], &action, NULL) != 0) return -errno;
   }
-  // The limit above is not heeded where core files are piped to a program.
-  return prctl(PR_SET_DUMPABLE, 0) == 0 ? 0 : -errno;
+  return 0;
 }
 
 int wcl_worker_limit_memory(uint64_t more_bytes) {
@@ -212,4 +222,44 @@ int wcl_worker_limit_memory(uint64_t more_bytes) {
   if (setrlimit(RLIMIT_AS, &limit) != 0) return -errno;
   probe_bytes = more_bytes / 8;
   return 0;
+}
+
+// ---------------------------------------------------------------------------------------------
+// what a process is running now, for the one that started it
+
+int wcl_mark_create(void) {
+  int file = out_of_the_way(memfd_create("wallclock-mark", MFD_CLOEXEC));
+  if (file < 0) return -errno;
+  if (ftruncate(file, sizeof(wcl_mark)) == 0) return file;
+  int error = errno;
+  close(file);
+  return -error;
+}
+
+wcl_mark *wcl_mark_map(int file) {
+  void *page = mmap(NULL, sizeof(wcl_mark), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  return page == MAP_FAILED ? NULL : page;
+}
+
+void wcl_mark_unmap(wcl_mark *mark) { munmap(mark, sizeof *mark); }
+
+void wcl_mark_enter(wcl_mark *mark, uint64_t what) {
+  __atomic_store_n(&mark->runs, mark->runs + 1, __ATOMIC_RELAXED);
+  __atomic_store_n(&mark->what, what, __ATOMIC_RELEASE);
+}
+
+void wcl_mark_leave(wcl_mark *mark) { __atomic_store_n(&mark->what, 0, __ATOMIC_RELEASE); }
+
+void wcl_mark_read(const wcl_mark *mark, uint64_t *what, uint64_t *runs) {
+  *what = __atomic_load_n(&mark->what, __ATOMIC_ACQUIRE);
+  *runs = __atomic_load_n(&mark->runs, __ATOMIC_RELAXED);
+}
+
+int64_t wcl_process_cpu_nanoseconds(pid_t process) {
+  clockid_t clock;
+  struct timespec time;
+  int error = clock_getcpuclockid(process, &clock);
+  if (error) return -error;
+  if (clock_gettime(clock, &time) != 0) return -errno;
+  return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }

@@ -17,7 +17,7 @@ struct TuneCommand: AsyncParsableCommand {
       spaces are searched then, where that is expected to save most of the models' time.
       Every measurement is kept as soon as it is taken. Ctrl-C or a crash loses nothing: the same
       command goes on where it stopped, and measures nothing twice.
-      A kernel that crashes, hangs, takes all memory or is wrong does so in a process of its own; it is
+      A kernel that crashes, hangs, takes all memory or is wrong does so in another process; it is
       named at the end, and not tried again until the program or the machine changes.
       """)
 
@@ -109,9 +109,8 @@ struct TuneCommand: AsyncParsableCommand {
       var report = Report(
         profile: "", settled: 0, alreadySettled: 0, rejected: [], skipped: [], noiseFloor: nil, seconds: 0)
       var rejections: [CandidateRejection] = []
-      let tuner = Tuner(
-        machine: machine, session: session, effort: effort, worker: TuneWorkerCommand.invocation(machine),
-        isCancelled: { Interruption.isRequested }
+      let supervisor = TuneSupervisor(
+        TuneMeasureCommand.invocation, session: session, effort: effort, isCancelled: { Interruption.isRequested }
       ) { event in
         switch event {
         case .ceilings(let ceilings):
@@ -149,7 +148,7 @@ struct TuneCommand: AsyncParsableCommand {
       }
       if report.alreadySettled == 0, session.isResumed { progress.note("going on with an earlier tune") }
       defer { progress.clear() }
-      try tuner.run(targets, for: passes)
+      try supervisor.run(targets, for: passes)
       progress.clear()
       report.seconds = (ContinuousClock.now - start) / .seconds(1)
 

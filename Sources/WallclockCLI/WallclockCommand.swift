@@ -16,6 +16,6 @@ struct WallclockCommand: AsyncParsableCommand {
     version: Wallclock.version,
     subcommands: [
       HostCommand.self, BenchCommand.self, TuneCommand.self, ProfileCommand.self, PlanCommand.self,
-      ExplainCommand.self, RunCommand.self, VerifyCommand.self, TuneWorkerCommand.self,
+      ExplainCommand.self, RunCommand.self, VerifyCommand.self, TuneWorkerCommand.self, TuneMeasureCommand.self,
     ])
 }

@@ -1,7 +1,7 @@
 import WallclockCore
 
 /// Why a candidate Schedule is not considered for a Problem.
-public enum CandidateOutcome: Hashable, Sendable {
+public enum CandidateOutcome: Hashable, Sendable, Codable {
   /// The kernel does not take these knobs or this shape.
   case illegal
   /// The process that ran it died of `signal`; 0 when it left, or answered nonsense, without one.
@@ -71,7 +71,7 @@ public enum CandidateOutcome: Hashable, Sendable {
 }
 
 /// A candidate that was tried and left out, with the reason for people.
-public struct CandidateRejection: Hashable, Sendable {
+public struct CandidateRejection: Hashable, Sendable, Codable {
   public var problem: Problem
   public var schedule: Schedule
   public var outcome: CandidateOutcome

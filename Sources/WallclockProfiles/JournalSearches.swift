@@ -6,7 +6,7 @@ import WallclockCore
 import struct WallclockCore.Measurement
 
 /// How far the search for a better Schedule of a settled target came.
-public struct SearchRecord: Hashable, Sendable {
+public struct SearchRecord: Hashable, Sendable, Codable {
   public enum Ending: String, Hashable, Sendable, Codable {
     /// Nothing better had come up for long.
     case patience

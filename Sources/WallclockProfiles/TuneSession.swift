@@ -15,8 +15,9 @@ public struct TuneSession: Sendable {
   public let pass: Int
   /// Whether the pass held measurements or rejections before this session.
   public let isResumed: Bool
+  /// What another process joins it by.
+  public let id: Int64
   let machine: Int64
-  private let session: Int64
 
   fileprivate init(
     journal: Journal, fingerprint: Fingerprint, pass: Int, isResumed: Bool, machine: Int64, session: Int64
@@ -26,7 +27,7 @@ public struct TuneSession: Sendable {
     self.pass = pass
     self.isResumed = isResumed
     self.machine = machine
-    self.session = session
+    id = session
   }
 
   /// What this pass measured of `schedule` on `problem`; nil when it still has to be.
@@ -157,7 +158,7 @@ public struct TuneSession: Sendable {
   public func finish(at date: Date = Date()) throws(ProfileError) {
     try journal.write { db in
       try db.execute(
-        sql: "UPDATE session SET finishedAt = ? WHERE id = ?", arguments: [Journal.timestamp(date), session])
+        sql: "UPDATE session SET finishedAt = ? WHERE id = ?", arguments: [Journal.timestamp(date), id])
     }
   }
 }
@@ -192,5 +193,25 @@ extension Journal {
     return TuneSession(
       journal: self, fingerprint: fingerprint, pass: pass, isResumed: held, machine: machine, session: session
     )
+  }
+
+  /// The session that another process has begun on `fingerprint`.
+  ///
+  /// - Throws: `ProfileError.notFound` when there is none of this `id`.
+  public func joinTune(_ id: Int64, on fingerprint: Fingerprint) throws(ProfileError) -> TuneSession {
+    let found = try read { db in
+      try Row.fetchOne(
+        db,
+        sql: "SELECT machineID, pass FROM session JOIN machine ON machine.id = machineID WHERE session.id = ? AND identity = ?",
+        arguments: [id, fingerprint.identity]
+      ).map { row in
+        (try row.decode(Int64.self, forColumn: "machineID"), try row.decode(Int.self, forColumn: "pass"))
+      }
+    }
+    guard let (machine, pass) = found else {
+      throw ProfileError(.notFound, "\(url.path(percentEncoded: false)): no tune number \(id) was begun on this machine")
+    }
+    return TuneSession(
+      journal: self, fingerprint: fingerprint, pass: pass, isResumed: true, machine: machine, session: id)
   }
 }

@@ -5,10 +5,10 @@ import WallclockCore
   import Glibc
 #endif
 
-/// A testing aid: makes kernels misbehave in worker processes, to see that a tune survives it.
+/// A testing aid: makes kernels misbehave in the processes that a tune starts, to see that it survives it.
 ///
-/// `WALLCLOCK_FAULTS=gemm_f32f32_avx2_6x16:segfault,layer_norm_f32_avx2:loop` names kernels and what each
-/// does wrong. Nothing but a worker heeds it, and a tune under it keeps its rejections apart from those of
+/// `WALLCLOCK_FAULTS=gemm_f32f32_avx2_6x16:segfault,layer_norm_f32_avx2:timed-loop` names kernels and what each
+/// does wrong, in its trial or only when it is timed. Nothing else heeds it, and a tune under it keeps its rejections apart from those of
 /// others (see `BuildIdentity`).
 package struct FaultInjection {
   enum Fault: String, CaseIterable {
@@ -26,6 +26,9 @@ package struct FaultInjection {
     case garbage
     /// Ends the process after its verdict, while nothing is asked of it.
     case late
+    /// Behaves in its trial, and does as `segfault` or `loop` when it is timed.
+    case timedSegfault = "timed-segfault"
+    case timedLoop = "timed-loop"
   }
 
   package static let variable = "WALLCLOCK_FAULTS"
@@ -45,7 +48,17 @@ package struct FaultInjection {
     }
   }
 
-  subscript(kernel: String) -> Fault? { faults[kernel] }
+  func inTrial(of kernel: String) -> Fault? {
+    faults[kernel].flatMap { $0 == .timedSegfault || $0 == .timedLoop ? nil : $0 }
+  }
+
+  func whenTimed(_ kernel: String) -> Fault? {
+    switch faults[kernel] {
+    case .timedSegfault: .segfault
+    case .timedLoop: .loop
+    default: nil
+    }
+  }
 
   package static var environment: String { unsafe getenv(variable).map { unsafe String(cString: $0) } ?? "" }
 }
@@ -87,7 +100,7 @@ final class FaultyExecutor: Executor {
         }
       }
     case .exit: _exit(0)
-    case .wrong, .garbage, .late: break
+    case .wrong, .garbage, .late, .timedSegfault, .timedLoop: break
     }
   }
 }

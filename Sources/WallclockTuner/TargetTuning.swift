@@ -95,7 +95,8 @@ extension Tuner {
     }
     var record = record
     try session.record([(problem, record)])
-    let reference = try candidate(problem.prepare(record.reference, machine: machine), on: pool)
+    let reference = try candidate(
+      problem.prepare(record.reference, machine: machine), nanoseconds: settled.samples.medianNanoseconds, on: pool)
     var known: [Schedule: TimedSchedule] = [:]
     for timed in try session.timedSchedules(of: problem, threads: target.threads) { known[timed.schedule] = timed }
 
@@ -189,7 +190,8 @@ extension Tuner {
     let finalist = field[try halve(field, on: pool, nanoseconds: nanoseconds / 2).fastest]
     let incumbent =
       winner == reference.prepared.schedule
-      ? reference : try candidate(reference.prepared.rescheduled(winner), on: pool)
+      ? reference
+      : try candidate(reference.prepared.rescheduled(winner), nanoseconds: reference.pace, on: pool)
     let advantage = try advantage(of: finalist, over: incumbent, target, on: pool, nanoseconds: nanoseconds / 2)
     var measurement: Measurement?
     if advantage != nil {
@@ -219,7 +221,7 @@ extension Tuner {
         rule: rule, clock: .system(watching: [pool]), isCancelled: isCancelled
       ) {
         // The second time on operands of their own.
-        let (a, b) = try sides ?? anew(standard.prepared, finalist.prepared)
+        let (a, b) = try sides ?? anew(standard, finalist)
         sides = nil
         let counter = RunCounter()
         return (InProcessSide(a, on: pool, countedBy: counter), InProcessSide(b, on: pool, countedBy: counter))
@@ -231,10 +233,10 @@ extension Tuner {
   }
 
   func anew(
-    _ a: any PreparedProblem, _ b: any PreparedProblem
+    _ a: Candidate, _ b: Candidate
   ) throws(KernelError) -> (any PreparedProblem, any PreparedProblem) {
-    let again = try a.problem.prepare(a.schedule, machine: machine)
-    return (again, try again.rescheduled(b.schedule))
+    let again = try a.prepared.problem.prepare(a.prepared.schedule, machine: machine)
+    return (marked(again, pace: a.pace), marked(try again.rescheduled(b.prepared.schedule), pace: b.pace))
   }
 
   // MARK: - Candidates
@@ -266,9 +268,7 @@ extension Tuner {
     case .admitted(_, let nanoseconds):
       let candidate =
         try prepared?.rescheduled(schedule) ?? target.problem.prepare(schedule, machine: machine)
-      var admitted = self.candidate(candidate, on: pool)
-      admitted.trialNanoseconds = nanoseconds
-      return admitted
+      return self.candidate(candidate, nanoseconds: nanoseconds, on: pool)
     case .rejected(let outcome, let reason):
       try reject(schedule, target, outcome, reason)
       return nil
@@ -296,11 +296,15 @@ extension Tuner {
     }
   }
 
-  /// A candidate that was admitted before, with its pace.
-  func candidate(_ prepared: any PreparedProblem, on pool: ThreadPool) -> Candidate {
+  /// - Parameter nanoseconds: what a run took when it was tried, or timed before.
+  func candidate(_ prepared: any PreparedProblem, nanoseconds: Double, on pool: ThreadPool) -> Candidate {
+    let prepared = marked(prepared, pace: nanoseconds)
     var side = TimedSide(prepared, on: pool)
-    let pace = min(side.time(1), side.time(1))
-    return Candidate(prepared: prepared, trialNanoseconds: pace, pace: pace)
+    return Candidate(prepared: prepared, trialNanoseconds: nanoseconds, pace: min(side.time(1), side.time(1)))
+  }
+
+  private func marked(_ prepared: any PreparedProblem, pace: Double) -> any PreparedProblem {
+    marker.map { $0.marked(prepared, nanoseconds: pace) } ?? prepared
   }
 
   /// The standard Schedule first, then what won next door, then the grid, nearest to the standard first.

@@ -33,7 +33,7 @@ public struct TuneTarget: Hashable, Sendable, Codable {
 }
 
 /// How thoroughly to tune.
-public struct TuneEffort: Sendable {
+public struct TuneEffort: Sendable, Codable {
   /// Time for everything; targets left when it is used up are measured with their likeliest Schedule.
   public var budget: Duration
   /// Schedules to try in all targets together; then, too, the likeliest one is measured.
@@ -73,5 +73,21 @@ public struct TuneEffort: Sendable {
       maximumEvaluations: 200)
     effort.settlingShare = 0.4
     return effort
+  }
+}
+
+extension SearchMethod: Codable {
+  public init(from decoder: any Decoder) throws {
+    let name = try decoder.singleValueContainer().decode(String.self)
+    guard let method = Self.named(name) else {
+      throw DecodingError.dataCorrupted(
+        .init(codingPath: decoder.codingPath, debugDescription: "\"\(name)\" is no search strategy"))
+    }
+    self = method
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(name)
   }
 }

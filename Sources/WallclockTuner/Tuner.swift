@@ -16,7 +16,7 @@ import WallclockThreads
 /// Schedule is replaced only by one that is faster beyond the noise floor in an interleaved comparison.
 public final class Tuner {
   /// What happened, for progress and reports.
-  public enum Event: Sendable {
+  public enum Event: Sendable, Codable {
     case ceilings([Ceiling])
     case noiseFloor(Double)
     /// Settled before this run; nothing was measured.
@@ -47,6 +47,8 @@ public final class Tuner {
   /// For the samples of one settled Schedule: what the effort allows, less where the budget is small.
   var samplingCap: Duration
   private let worker: WorkerCommand?
+  /// Says which candidate is run here, to whoever supervises this process.
+  let marker: CandidateMarker?
   private(set) lazy var trial: any CandidateTrial =
     if let worker {
       WorkerTrial(worker, isCancelled: isCancelled)
@@ -58,12 +60,22 @@ public final class Tuner {
   ///   - worker: runs candidates before they are timed. Without one they run in this process, and one that
   ///     crashes or hangs takes the tune with it.
   ///   - build: whose kernels these are; rejections of another build count for nothing.
-  public init(
+  public convenience init(
     machine: Fingerprint, session: TuneSession, effort: TuneEffort, worker: WorkerCommand? = nil,
     build: String = BuildIdentity.current, isCancelled: @escaping () -> Bool = { false },
     report: @escaping (Event) -> Void
   ) {
+    self.init(
+      machine: machine, session: session, effort: effort, worker: worker, build: build, marker: nil,
+      isCancelled: isCancelled, report: report)
+  }
+
+  init(
+    machine: Fingerprint, session: TuneSession, effort: TuneEffort, worker: WorkerCommand?, build: String,
+    marker: CandidateMarker?, isCancelled: @escaping () -> Bool, report: @escaping (Event) -> Void
+  ) {
     self.worker = worker
+    self.marker = marker
     rejections = RejectionRecord(session: session, build: build)
     self.machine = machine
     self.session = session
@@ -76,12 +88,14 @@ public final class Tuner {
 
   /// Settles `targets`, then searches. What an earlier run of the same pass measured is not measured again.
   ///
-  /// - Parameter passes: what the targets are for, which tells how much each matters. One of no forward pass
-  ///   matters for itself.
+  /// - Parameters:
+  ///   - passes: what the targets are for, which tells how much each matters. One of no forward pass matters
+  ///     for itself.
+  ///   - spent: of the budget, before this call.
   /// - Throws: `TuneError.interrupted` when cancelled; what was measured until then is kept.
-  public func run(_ targets: [TuneTarget], for passes: [ForwardPass] = []) throws {
+  public func run(_ targets: [TuneTarget], for passes: [ForwardPass] = [], spent: Duration = .zero) throws {
     guard !targets.isEmpty else { throw TuneError(.nothingToTune, "no Problem was asked for") }
-    let clock = BudgetClock(effort.budget)
+    let clock = BudgetClock(effort.budget, spent: spent)
     samplingCap = min(effort.samplingCap, max(.milliseconds(120), effort.budget / (5 * targets.count)))
     do {
       var ledger = try settleAll(targets, passes, clock)
@@ -277,11 +291,15 @@ struct BudgetClock {
   /// Nanoseconds.
   let budget: Double
   private let start = nanosecondsNow()
+  private let spent: Double
 
-  init(_ budget: Duration) { self.budget = Double(budget / .nanoseconds(1)) }
+  init(_ budget: Duration, spent: Duration = .zero) {
+    self.budget = Double(budget / .nanoseconds(1))
+    self.spent = Double(spent / .nanoseconds(1))
+  }
 
   /// Nanoseconds left; below 0 when overdrawn.
   var left: Double { left(of: 1) }
 
-  func left(of share: Double) -> Double { budget * share - Double(nanosecondsNow() - start) }
+  func left(of share: Double) -> Double { budget * share - spent - Double(nanosecondsNow() - start) }
 }

@@ -24,7 +24,7 @@ public struct WorkerCommand: Sendable {
 
 /// A worker as its tuner sees it.
 final class WorkerProcess {
-  private let id: pid_t
+  let id: pid_t
   private let channel: Int32
   private let log: Int32
   private var lines = LineBuffer()
@@ -33,7 +33,8 @@ final class WorkerProcess {
   /// Candidates it has run; one that ran none has only itself to blame.
   var trials = 0
 
-  init(_ command: WorkerCommand) throws(TuneError) {
+  /// - Parameter shared: a descriptor it inherits as its number 4.
+  init(_ command: WorkerCommand, shared: Int32 = -1) throws(TuneError) {
     var channel: Int32 = -1
     var log: Int32 = -1
     let words = [command.path] + command.arguments
@@ -41,7 +42,7 @@ final class WorkerProcess {
       bytes += word.utf8.map { CChar(bitPattern: $0) }
       bytes.append(0)
     }
-    id = unsafe wcl_worker_start(command.path, bytes, words.count, &channel, &log)
+    id = unsafe wcl_worker_start(command.path, bytes, words.count, shared, &channel, &log)
     guard id > 0 else {
       throw TuneError(
         .workerFailed,
@@ -69,8 +70,10 @@ final class WorkerProcess {
 
   func send(_ line: [UInt8]) -> Bool { unsafe wcl_worker_send(channel, line, line.count) == 0 }
 
-  /// - Parameter seconds: how long to wait; 0 takes what is there.
-  func receive(seconds: Double, isCancelled: () -> Bool) -> Received {
+  /// - Parameters:
+  ///   - seconds: how long to wait; 0 takes what is there.
+  ///   - sliceMilliseconds: how often to ask whether it is cancelled.
+  func receive(seconds: Double, sliceMilliseconds: Double = 50, isCancelled: () -> Bool) -> Received {
     let start = nanosecondsNow()
     var chunk = [UInt8](repeating: 0, count: 4096)
     while true {
@@ -82,7 +85,7 @@ final class WorkerProcess {
       let left = seconds - Double(nanosecondsNow() - start) / 1e9
       if left <= 0 && seconds > 0 { return .tooLate }
       // Short slices, so that an interruption is heard.
-      let slice = Int32(min(50, max(0, left * 1000).rounded(.up)))
+      let slice = Int32(min(sliceMilliseconds, max(0, left * 1000).rounded(.up)))
       let got = unsafe wcl_worker_receive(channel, &chunk, chunk.count, slice)
       if got > 0 {
         lines.append(chunk.prefix(got))

@@ -151,9 +151,10 @@ void wcl_group_close(wcl_group *group);
 
 // Starts the program at `path` in a process group of its own, with an argument vector of `word_count`
 // words (its name first; each ends in a zero byte, where the next begins), /dev/null as input, and a socket
-// to this process as descriptor 3. What it prints goes to `log`, a file in memory. Its pid, with both
-// descriptors the caller's to close; or -errno.
-pid_t wcl_worker_start(const char *path, const char *words, size_t word_count, int *channel, int *log);
+// to this process as descriptor 3. `shared`, unless it is -1, becomes its descriptor 4. What it prints goes to
+// `log`, a file in memory. Its pid, with both descriptors the caller's to close; or -errno.
+pid_t wcl_worker_start(
+    const char *path, const char *words, size_t word_count, int shared, int *channel, int *log);
 
 // Sends all of it; 0 or -errno (-EPIPE when the other side is gone; there is no signal).
 int wcl_worker_send(int channel, const void *bytes, size_t count);
@@ -174,12 +175,34 @@ typedef struct wcl_worker_ending {
 // Lets the worker end by itself for so long, then kills its whole group, and reaps it.
 wcl_worker_ending wcl_worker_end(pid_t worker, int grace_milliseconds);
 
-// For the worker itself: die with the thread of `parent` that started it, leave no core file, and name a
-// lack of memory as such. 0; -ESRCH when the parent is gone already; or -errno.
+// For such a process itself: die with the thread of `parent` that started it, and leave no core file. 0; -ESRCH
+// when the parent is gone already; or -errno.
+int wcl_child_enter(pid_t parent);
+
+// For a worker itself: all that, and name a lack of memory as such.
 int wcl_worker_enter(pid_t parent);
 
 // Lets this process grow by so many bytes of address space from now on; 0: as far as it may. 0 or -errno.
 int wcl_worker_limit_memory(uint64_t more_bytes);
+
+// What a process is running now, in memory that it shares with the one that started it; so that is known after
+// its death, too.
+typedef struct wcl_mark {
+  // 0 when nothing is run; and how often something was.
+  uint64_t what, runs;
+} wcl_mark;
+
+// A file in memory that holds a mark: its descriptor, close-on-exec, or -errno.
+int wcl_mark_create(void);
+// Null when it cannot be mapped.
+wcl_mark *wcl_mark_map(int file);
+void wcl_mark_unmap(wcl_mark *mark);
+void wcl_mark_enter(wcl_mark *mark, uint64_t what);
+void wcl_mark_leave(wcl_mark *mark);
+void wcl_mark_read(const wcl_mark *mark, uint64_t *what, uint64_t *runs);
+
+// CPU time that all threads of a process have used, or -errno.
+int64_t wcl_process_cpu_nanoseconds(pid_t process);
 
 // ---------------------------------------------------------------------------------------------
 // event names, through libpfm4
