@@ -171,7 +171,7 @@ struct ProfileCommand: AsyncParsableCommand {
         let host = Machine.host.fingerprint
         let journal = try Journal.open()
         let profile = try journal.profile(
-          of: host, name: name ?? "host-\(host.identityHash.prefix(12))", alternatives: alternatives || t4 != nil)
+          of: host, name: name ?? host.profileName, alternatives: alternatives || t4 != nil)
         if let t4 {
           try T4Results(profile, timed: journal.timedFields(of: host)).write(to: URL(filePath: t4))
           return Output.note("wrote \(t4)")

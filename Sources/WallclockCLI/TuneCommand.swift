@@ -152,7 +152,7 @@ struct TuneCommand: AsyncParsableCommand {
       progress.clear()
       report.seconds = (ContinuousClock.now - start) / .seconds(1)
 
-      let name = "host-\(machine.identityHash.prefix(12))"
+      let name = machine.profileName
       if let error = CostModel.leaveOneOutError(try journal.profile(of: machine, name: name)) {
         try session.record(modelError: error)
       }

@@ -63,23 +63,30 @@ public struct ProfileStore: Sendable {
     return try Profile.read(from: entry.url)
   }
 
-  /// The profile that is true for `host`: the most recently updated of those that match.
+  /// The profile that is true for `host`: the most recently updated of the user's own; else what the journal
+  /// beside them has of a tune that has not ended; else the most recent of those shipped.
   ///
   /// - Throws: `.notFound` when there is none, saying how the nearest one differs and which files could
   ///   not be read. Those stand in nobody's way: they may be of any machine.
   public func profile(of host: Fingerprint) throws(ProfileError) -> Profile {
-    var matching: [Profile] = []
     var nearest: (name: String, differences: [String])?
     var unreadable: [String] = []
-    for entry in try list() {
-      do {
-        let profile = try Profile.read(from: entry.url)
-        let differences = profile.fingerprint.differences(to: host)
-        if differences.isEmpty { matching.append(profile) }
-        if differences.count < nearest?.differences.count ?? .max { nearest = (entry.name, differences) }
-      } catch { unreadable.append(error.message) }
+    func newest(_ entries: [Entry]) -> Profile? {
+      var matching: [Profile] = []
+      for entry in entries {
+        do throws(ProfileError) {
+          let profile = try Profile.read(from: entry.url)
+          let differences = profile.fingerprint.differences(to: host)
+          if differences.isEmpty { matching.append(profile) }
+          if differences.count < nearest?.differences.count ?? .max { nearest = (entry.name, differences) }
+        } catch { unreadable.append(error.message) }
+      }
+      return matching.max { $0.updatedAt < $1.updatedAt }
     }
-    if let newest = matching.max(by: { $0.updatedAt < $1.updatedAt }) { return newest }
+    let entries = try list()
+    if let own = newest(entries.filter { !$0.isShipped }) { return own }
+    if let begun = try journalled(host) { return begun }
+    if let shipped = newest(entries.filter(\.isShipped)) { return shipped }
     var message =
       "no profile of this machine (\(host.cpuModel), \(host.identityHash)) in "
       + folder.path(percentEncoded: false)
@@ -88,6 +95,15 @@ public struct ProfileStore: Sendable {
     }
     message += unreadable.map { "; \($0)" }.joined()
     throw ProfileError(.notFound, message + "; run `wallclock tune`")
+  }
+
+  /// What the journal beside the user's profiles has settled for `host`; nil when that is nothing.
+  private func journalled(_ host: Fingerprint) throws(ProfileError) -> Profile? {
+    let file = folder.deletingLastPathComponent().appending(component: "journal.sqlite")
+    guard FileManager.default.fileExists(atPath: file.path(percentEncoded: false)) else { return nil }
+    do {
+      return try Journal.open(at: file).profile(of: host, name: host.profileName)
+    } catch where error.code == .notFound { return nil }
   }
 
   /// Writes `<name>.json`, replacing the profile of that name. Returns where it is.
@@ -107,4 +123,9 @@ public struct ProfileStore: Sendable {
     try profile.write(to: url)
     return url
   }
+}
+
+extension Fingerprint {
+  /// What a machine's own profile is called.
+  public var profileName: String { "host-\(identityHash.prefix(12))" }
 }

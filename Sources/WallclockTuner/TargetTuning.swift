@@ -18,6 +18,7 @@ extension Tuner {
     for schedule in try candidates(for: target) {
       if isCancelled() { throw TuneError.interrupted }
       let best = field.map(\.trialNanoseconds).min()
+      evaluations += 1
       guard let candidate = try admit(schedule, sharing: field.first?.prepared, target, best: best, on: pool)
       else { continue }
       field.append(candidate)
@@ -141,6 +142,7 @@ extension Tuner {
       } else if let timed = known[schedule] {
         ratio = timed.ratio
       } else {
+        evaluations += 1
         guard
           let candidate = try admit(
             schedule, sharing: reference.prepared, target, best: reference.trialNanoseconds, on: pool)
@@ -263,7 +265,6 @@ extension Tuner {
       report(.rejected(target, rejection, isOnRecord: false))
       return nil
     }
-    evaluations += 1
     switch try trial.attempt(schedule, of: target.problem, best: best) {
     case .admitted(_, let nanoseconds):
       let candidate =

@@ -195,7 +195,7 @@ import struct WallclockCore.Measurement
     _ = try Journal.open(at: empty)
   }
 
-  @Test func aJournalOfTheFirstVersionGainsRejections() throws {
+  @Test func aJournalOfTheFirstVersionGainsRejectionsAndSearches() throws {
     let folder = try TemporaryFolder()
     let url = folder.url.appending(component: "j")
     let measurement = Fixture.measurement()
@@ -204,13 +204,65 @@ import struct WallclockCore.Measurement
       try begin(journal).settle(with: measurement)
       try journal.write { db in
         try db.execute(
-          sql: "DROP TABLE rejection; DELETE FROM grdb_migrations WHERE identifier = 'v2 rejections'")
+          sql: "DROP TABLE rejection; DROP TABLE evaluation; DROP TABLE search; DELETE FROM grdb_migrations WHERE identifier <> 'v1'")
       }
       try journal.database.close()
     }
     let session = try begin(Journal.open(at: url))
     #expect(try session.winner(of: measurement.problem, threads: 1) == measurement)
     #expect(try session.rejections(build: "b").isEmpty)
+    #expect(try session.search(of: measurement.problem, threads: 1) == nil)
+    let record = SearchRecord(reference: measurement.schedule)
+    try session.record([(measurement.problem, record)])
+    #expect(try session.search(of: measurement.problem, threads: 1) == record)
+  }
+
+  @Test func searchesKeepWhatTheyTimed() throws {
+    let folder = try TemporaryFolder()
+    let journal = try Journal.open(at: folder.url.appending(component: "j"))
+    let session = try begin(journal)
+    let winner = Fixture.measurement()
+    let problem = winner.problem
+    func other(_ mc: Int) -> Schedule { Schedule(kernel: winner.schedule.kernel, knobs: [.kc: 256, .mc: mc]) }
+    #expect(throws: ProfileError.self) { try session.record(TimedSchedule(other(6), ratio: 1.5), of: problem) }
+    try session.settle(with: winner, beside: [TimedSchedule(other(12), ratio: 1.25, wasCompared: true)])
+    try session.record(TimedSchedule(other(6), ratio: 0.5), of: problem)
+    try session.record(TimedSchedule(other(6), ratio: 0.75), of: problem)
+    let timed = [TimedSchedule(other(6), ratio: 0.75), TimedSchedule(other(12), ratio: 1.25, wasCompared: true)]
+    var record = try #require(try session.search(of: problem, threads: 1))
+    #expect(record == SearchRecord(reference: winner.schedule))
+    record.seconds = 3
+    record.ending = .patience
+    record.usedUpBudget = 60
+    record.gain = 0.25
+    try session.record([(problem, record)])
+
+    // Another process of the same tune, and a later one, find it all.
+    let joined = try journal.joinTune(session.id, on: Fixture.fingerprint)
+    for session in [joined, try begin(journal)] {
+      #expect(session.pass == 1)
+      #expect(try session.search(of: problem, threads: 1) == record)
+      #expect(try session.timedSchedules(of: problem, threads: 1) == timed)
+      #expect(try session.search(of: problem, threads: 2) == nil)
+    }
+    #expect(throws: ProfileError.self) { try journal.joinTune(99, on: Fixture.fingerprint) }
+    #expect(try begin(journal, startingOver: true).search(of: problem, threads: 1) == nil)
+
+    // T4 has the winner as measured, the others by their ratios to it.
+    let t4 = T4Results(
+      try journal.profile(of: Fixture.fingerprint, name: "p", alternatives: true),
+      timed: try journal.timedFields(of: Fixture.fingerprint))
+    let expected = [1, 0.75, 1.25].map { $0 * winner.samples.medianNanoseconds / 1e6 }
+    #expect(t4.results.map { $0.times.runtimes[0] } == expected)
+
+    // Settled anew, it is searched anew; a winner that a search found ends no search.
+    try session.settle(with: winner, beside: nil)
+    #expect(try session.timedSchedules(of: problem, threads: 1) == timed)
+    try session.settle(with: winner, beside: [])
+    #expect(try session.timedSchedules(of: problem, threads: 1).isEmpty)
+    #expect(try session.search(of: problem, threads: 1)?.ending == nil)
+    try session.invalidate(problem)
+    #expect(try rows(journal, "search") == 0)
   }
 
   @Test func oneTuneAtATime() throws {

@@ -162,6 +162,28 @@ import struct WallclockCore.Measurement
     #expect(throws: ProfileError.self) { try store.save(evil) }
   }
 
+  /// A shipped profile of the very machine stands in for one of its own, and never before it.
+  @Test func itsOwnComesBeforeWhatIsShipped() throws {
+    let folder = try TemporaryFolder()
+    let shipped = folder.url.appending(component: "shipped")
+    let store = try ProfileStore(folder: folder.url.appending(path: "data/profiles"), shipped: shipped)
+    var known = Fixture.profile()
+    known.name = "known"
+    known.updatedAt = "2100-01-01T00:00:00Z"
+    try known.write(to: shipped.appending(component: "known.json"))
+    #expect(try store.profile(of: Fixture.fingerprint) == known)
+
+    let journal = try Journal.open(at: folder.url.appending(path: "data/journal.sqlite"))
+    let session = try journal.beginTune(
+      on: Fixture.fingerprint, command: "tune", wallclockVersion: "0.1.0", conditions: Fixture.conditions)
+    #expect(try store.profile(of: Fixture.fingerprint) == known, "nothing is settled yet")
+    #expect(throws: ProfileError.self) { try journal.profile(of: Fixture.fingerprint, name: "p") }
+    try session.settle(with: Fixture.measurement(m: 3))
+    #expect(try store.profile(of: Fixture.fingerprint).measurements == [Fixture.measurement(m: 3)])
+    try store.save(Fixture.profile())
+    #expect(try store.profile(of: Fixture.fingerprint).name == "example")
+  }
+
   /// Every profile in the repository is valid, by its schema and by the reader.
   @Test func committedProfilesAreValid() throws {
     let machines = URL(filePath: #filePath).deletingLastPathComponent()

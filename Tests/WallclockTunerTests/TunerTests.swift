@@ -39,6 +39,8 @@ private final class Events {
   var candidates: [TuneTarget: Int] = [:]
   var rejected: [CandidateRejection] = []
   var onRecord: [CandidateRejection] = []
+  var searches: [(target: TuneTarget, record: SearchRecord, measurement: Measurement?, evaluations: Int)] = []
+  var outlook: TuneOutlook?
 
   func add(_ event: Tuner.Event) {
     switch event {
@@ -46,6 +48,9 @@ private final class Events {
       settled[target] = measurement
       candidates[target] = count
       order.append(done)
+    case .searched(let target, let record, let measurement, let count):
+      searches.append((target, record, measurement, count))
+    case .outlook(let found): outlook = found
     case .alreadySettled(let target): already.append(target)
     case .skipped(let target, _): skipped.append(target)
     case .ceilings(let found): ceilings += found
@@ -99,6 +104,7 @@ private final class Events {
     let second = try tune(again)
     #expect(second.already == Self.targets)
     #expect(second.settled.isEmpty && second.ceilings.isEmpty && second.noiseFloors.isEmpty)
+    #expect(second.outlook != nil)
     for (target, measurement) in first.settled {
       #expect(try again.winner(of: target.problem, threads: 1) == measurement)
       #expect(try again.measurements(of: target.problem, threads: 1).count == 1, "measured twice")
@@ -115,11 +121,51 @@ private final class Events {
       budget: .seconds(20), samplingCap: .milliseconds(60), maximumCandidates: 2, search: method,
       maximumEvaluations: 12)
     let events = try tune(temporary.session(), [target], effort: thorough)
-    let measurement = try #require(events.settled[target])
-    #expect(measurement.check.passed)
-    let count = try #require(events.candidates[target])
-    #expect((3...14).contains(count), "\(count) candidates")
-    _ = try target.problem.prepare(measurement.schedule, machine: Self.host)
+    #expect(events.settled[target]?.check.passed == true && events.candidates[target] == 2)
+    let search = try #require(events.searches.first)
+    #expect((1...12).contains(search.evaluations), "\(search.evaluations) schedules")
+    #expect(search.record.ending != nil && events.outlook?.open == 0)
+    let winner = try #require(try temporary.session().winner(of: target.problem, threads: 1))
+    #expect(winner == search.measurement ?? events.settled[target])
+    _ = try target.problem.prepare(winner.schedule, machine: Self.host)
+  }
+
+  /// Cut short anywhere, a search times nothing twice and comes to the end it would have come to.
+  @Test func aSearchGoesOnWhereItWasCutShort() throws {
+    let temporary = try TemporaryJournal()
+    let target = Self.targets[0]
+    var effort = TuneEffort(
+      budget: .seconds(60), samplingCap: .milliseconds(60), maximumCandidates: 2, search: .analytical,
+      maximumEvaluations: 30)
+    var timed: [Schedule: TimedSchedule] = [:]
+    var tried = 0
+    var runs = 0
+    for limit in [5, 7, 9, Int.max] {
+      effort.evaluations = limit
+      // What used up its budget waits for a larger one.
+      effort.budget += .seconds(60)
+      let session = try temporary.session()
+      let events = try tune(session, [target], effort: effort)
+      runs += events.searches.count
+      tried += events.searches.reduce(0) { $0 + $1.evaluations }
+      for old in timed.values {
+        let now = try session.timedSchedules(of: target.problem, threads: 1).first { $0.schedule == old.schedule }
+        #expect(now?.ratio == old.ratio, "timed twice: \(old)")
+      }
+      for found in try session.timedSchedules(of: target.problem, threads: 1) { timed[found.schedule] = found }
+      let record = try #require(try session.search(of: target.problem, threads: 1))
+      #expect((record.ending != nil) == (limit == .max), "\(limit): \(record)")
+      #expect((events.outlook?.open == 0) == (limit == .max))
+      if limit != .max {
+        // The same budget again is used up already.
+        let again = try tune(try temporary.session(), [target], effort: effort)
+        #expect(again.searches.isEmpty && again.noiseFloors.isEmpty && again.settled.isEmpty)
+      }
+    }
+    #expect(runs == 4)
+    #expect((20...30).contains(tried), "\(tried) schedules")
+    let done = try tune(try temporary.session(), [target], effort: effort)
+    #expect(done.searches.isEmpty && done.already == [target])
   }
 
   /// What a search asks for are points of the space, the cache model's first.

@@ -263,8 +263,11 @@ private let begin =
 
   @Test func faultsAreRead() throws {
     let faults = try FaultInjection("a:segfault,b:loop")
-    #expect(faults["a"] == .segfault && faults["b"] == .loop && faults["c"] == nil)
-    #expect(try FaultInjection("")["a"] == nil)
+    #expect(faults.inTrial(of: "a") == .segfault && faults.inTrial(of: "b") == .loop && faults.inTrial(of: "c") == nil)
+    #expect(try FaultInjection("").inTrial(of: "a") == nil)
+    let timed = try FaultInjection("a:timed-segfault,b:timed-loop,c:loop")
+    #expect(timed.whenTimed("a") == .segfault && timed.whenTimed("b") == .loop && timed.whenTimed("c") == nil)
+    #expect(timed.inTrial(of: "a") == nil && timed.inTrial(of: "b") == nil && timed.inTrial(of: "c") == .loop)
     for bad in ["a", "a:", "a:crash", "a:loop:loop", ":"] {
       #expect(throws: TuneError.self) { try FaultInjection(bad) }
     }
