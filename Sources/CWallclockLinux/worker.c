@@ -180,6 +180,13 @@ int wcl_child_enter(pid_t parent) {
 }
 
 int wcl_worker_enter(pid_t parent) {
+  // Should the whole system run short, this process goes first. What is not dumpable may not say so.
+  int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (score >= 0) {
+    ssize_t ignored = write(score, "1000", 4);
+    (void)ignored;
+    close(score);
+  }
   int entered = wcl_child_enter(parent);
   if (entered != 0) return entered;
   // Kernels write no files; what they print goes to the log, which is memory.
@@ -187,13 +194,6 @@ int wcl_worker_enter(pid_t parent) {
   if (getrlimit(RLIMIT_FSIZE, &log) != 0) return -errno;
   if (log.rlim_cur > LOG_BYTES) log.rlim_cur = LOG_BYTES;
   if (setrlimit(RLIMIT_FSIZE, &log) != 0) return -errno;
-  // Should the whole system run short, this process goes first.
-  int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (score >= 0) {
-    ssize_t ignored = write(score, "1000", 4);
-    (void)ignored;
-    close(score);
-  }
   struct sigaction action = {.sa_handler = on_fatal_signal, .sa_flags = SA_NODEFER | SA_RESETHAND | SA_ONSTACK};
   sigemptyset(&action.sa_mask);
   const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};
