@@ -184,9 +184,8 @@ public final class Tuner {
         try session.search(of: target.problem, threads: target.threads) ?? SearchRecord(reference: winner.schedule)
     }
     // A budget that was used up once is not spent again, but a larger one in so far as it is larger.
-    let before = records.values.compactMap(\.usedUpBudget).max() ?? 0
-    guard before < budget else { return }
-    var candidates = Set(records.keys)
+    var candidates = Set(records.filter { ($0.value.usedUpBudget ?? 0) < budget }.keys)
+    let before = candidates.compactMap { records[$0]!.usedUpBudget }.max() ?? 0
     func open(_ ledger: GainLedger) -> [(target: TuneTarget, score: Double)] {
       ledger.worthSearching().filter { candidates.contains($0.target) }
     }
@@ -196,7 +195,7 @@ public final class Tuner {
       if ranked.isEmpty { return }
       if waiting.isEmpty {
         waiting = Set(ranked.map(\.target))
-        if noiseFloors.isEmpty { try measureNoiseFloors(ranked.map(\.target)) }
+        try measureNoiseFloors(ranked.map(\.target))
       }
       let round = ranked.filter { waiting.contains($0.target) }
       guard let next = round.first else {
@@ -205,12 +204,12 @@ public final class Tuner {
       }
       let left = clock.left - before * 1e9
       guard left > 0, evaluations < effort.evaluations else {
-        let unfinished = ranked.map { ($0.target.problem, records[$0.target]!) }
-        return try session.record(unfinished.map { problem, record in
-          var record = record
-          record.usedUpBudget = budget
-          return (problem, record)
-        })
+        return try session.record(
+          records.filter { $0.value.ending == nil }.map { target, record in
+            var record = record
+            record.usedUpBudget = budget
+            return (target.problem, record)
+          })
       }
       if isCancelled() { throw TuneError.interrupted }
       let target = next.target
@@ -262,11 +261,14 @@ public final class Tuner {
     }
   }
 
-  /// What identical sides differ by on this host, for each state and thread count there is to tune.
+  /// What identical sides differ by on this host, for each state and thread count there is to tune; once in a run.
   private func measureNoiseFloors(_ targets: [TuneTarget]) throws {
+    var isNew = false
     for threads in Set(targets.map(\.threads)).sorted() {
       let pool = try pool(threads)
-      for state in Set(targets.filter { $0.threads == threads }.map(\.problem.state)) {
+      for state in Set(targets.filter { $0.threads == threads }.map(\.problem.state))
+      where noiseFloors[state]?[threads] == nil {
+        isNew = true
         do {
           noiseFloors[state, default: [:]][threads] = try NoiseFloor.measure(
             state, on: pool, machine: machine, isCancelled: isCancelled)
@@ -276,6 +278,7 @@ public final class Tuner {
         }
       }
     }
+    guard isNew else { return }
     let largest = noiseFloors.values.flatMap(\.values).max() ?? DecisionRule.leastMargin
     try session.record(noiseFloor: largest)
     report(.noiseFloor(largest))
