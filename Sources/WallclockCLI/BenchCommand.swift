@@ -15,7 +15,8 @@ struct BenchCommand: AsyncParsableCommand {
       --json is Google Benchmark's format.
       """,
     subcommands: [
-      BenchKernelCommand.self, BenchCompareCommand.self, BenchDecideCommand.self, BenchLoadCommand.self,
+      BenchKernelCommand.self, BenchCompareCommand.self, BenchDecideCommand.self, BenchAuditCommand.self,
+      BenchLoadCommand.self,
     ],
     defaultSubcommand: BenchKernelCommand.self)
 }
