@@ -125,7 +125,7 @@ public enum ExactnessAudit {
       ones = AlignedBuffer([Float](repeating: 1, count: max(padded, m, group.map { n * (k / $0) } ?? 0)))
       sums = AlignedBuffer(count: padded)
       var stride = 0
-      panels = AlignedBuffer(count: unsafe wc_gemm_packed_bytes(kernel.row, n, k, &stride))
+      panels = unsafe AlignedBuffer(count: wc_gemm_packed_bytes(kernel.row, n, k, &stride))
       self.stride = stride
       try unsafe check(
         wc_gemm_pack(
@@ -174,7 +174,7 @@ public enum ExactnessAudit {
       let lda = (k + kernel.kr - 1) / kernel.kr * kernel.kr
       let group = kernel.b?.groupSize
       let c = AlignedBuffer<Float>(count: m * n)
-      let scratch = AlignedBuffer<UInt8>(count: unsafe kernel.row.pointee.gemm_scratch_bytes(k))
+      let scratch = unsafe AlignedBuffer<UInt8>(count: kernel.row.pointee.gemm_scratch_bytes(k))
       let groupSums = AlignedBuffer<Int32>(
         group.map { group in
           (0..<m * (k / group)).map { at in

@@ -1,3 +1,4 @@
+import CWallclockKernels
 import WallclockCore
 
 /// The Schedules a Problem can be run by on a machine: where tuning starts, and what it tries.
