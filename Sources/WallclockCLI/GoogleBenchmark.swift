@@ -86,9 +86,9 @@ struct GoogleBenchmark: Encodable {
       cpu_time = m.samples.medianNanoseconds
       items_per_second = m.itemsPerSecond
       bytes_per_second = m.bytesPerSecond
-      fraction_of_peak = m.ceilings.first { !$0.name.hasPrefix("read.") }
+      fraction_of_peak = m.ceilings.first { !$0.name.hasPrefix("read.") && $0.unit != "ns" }
         .map { m.itemsPerSecond / ($0.value * 1e9) }
-      fraction_of_bandwidth = m.ceilings.first { $0.name == "read.dram" }
+      fraction_of_bandwidth = m.ceilings.first { $0.name.hasPrefix("read.") }
         .map { m.bytesPerSecond / ($0.value * 1e9) }
       kernel = m.schedule.kernel
       schedule = "\(m.schedule)"

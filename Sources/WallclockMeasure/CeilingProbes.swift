@@ -39,6 +39,17 @@ public final class CeilingProbes {
     return compute + levels + ["read.dram"] + ["handoff"]
   }
 
+  /// The ceiling of the memory that `problem` reads its operands from: the first level that holds them, shared
+  /// out over `threads`. Inside a model the private levels hold other things.
+  func levelRead(by problem: Problem, threads: Int) -> String {
+    if problem.state == .cold { return "read.dram" }
+    for level in problem.state == .hot ? 1...3 : 3...3 {
+      guard let bytes = machine.cacheBytes(level: level) else { continue }
+      if problem.bytes <= Double(bytes) * 0.75 * Double(level < 3 ? threads : 1) { return "read.l\(level)" }
+    }
+    return "read.dram"
+  }
+
   /// The ceiling called `name` for all workers of `executor` together; nil when this host or `executor`
   /// has no such thing.
   ///

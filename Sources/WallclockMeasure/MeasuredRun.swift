@@ -18,7 +18,8 @@ public enum MeasuredRun {
         switch (problem.format.weights, problem.format.activations) {
         case (.int8, .int8): "int8"
         case (.int4, .int8): "int4"
-        case (.bf16, _): "bf16"
+        // Activations of 4-bit weights may be bf16.
+        case (.bf16, _), (.int4, .float): "bf16"
         default: "f32"
         }
       case .attention, .gelu, .layerNorm: "f32"
@@ -38,7 +39,9 @@ public enum MeasuredRun {
     isCancelled: () -> Bool = { false }
   ) throws -> Measurement {
     let times = CPUTimes.current()
-    let names = (ceilings ?? ceilingNames(for: prepared.problem)) + ["handoff"]
+    let level = probes.levelRead(by: prepared.problem, threads: pool.workerCount)
+    let names =
+      (ceilings ?? ceilingNames(for: prepared.problem)).map { $0 == "read.dram" ? level : $0 } + ["handoff"]
     var before: [Ceiling] = []
     var after = names.compactMap { probes.measure($0, on: pool, samples: 3) }
     var summaries: [SampleSummary] = []
