@@ -92,7 +92,7 @@ struct ReplayReport: Encodable {
       seconds: (ContinuousClock.now - start) / .seconds(1))
   }
 
-  private static func measuredSpace(_ source: String) throws -> MeasuredSpace {
+  static func measuredSpace(_ source: String) throws -> MeasuredSpace {
     guard source.hasPrefix(SyntheticSpace.prefix) else {
       let cache = try KernelTunerCache.read(source)
       if cache.isOpen {

@@ -37,7 +37,9 @@ struct SpaceRecording: Encodable {
       saved = .now
     }
     do {
-      try SpaceRecorder(space: knobs, machine: machine).record(
+      try SpaceRecorder(
+        space: knobs, machine: machine, worker: TuneWorkerCommand.invocation(machine)
+      ).record(
         isKnown: known.contains, isCancelled: { Interruption.isRequested }
       ) { block in
         for (coordinates, outcome) in block {
@@ -46,7 +48,7 @@ struct SpaceRecording: Encodable {
             case .samples(let samples):
               .time(SpaceRecorder.milliseconds(samples), samples: samples.map(SpaceRecorder.milliseconds))
             case .rejected: .failure("InvalidConfig")
-            case .wrong: .failure("RuntimeFailedConfig")
+            case .failed: .failure("RuntimeFailedConfig")
             }
           cache.entries.append(.init(coordinates: coordinates, outcome: result))
           known.insert(coordinates)

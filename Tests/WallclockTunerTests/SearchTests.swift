@@ -314,6 +314,8 @@ private func asked(_ method: SearchMethod, _ measured: MeasuredSpace, seed: UInt
     #expect(Set(recorded.keys) == Set(knobs.points))
     for outcome in recorded.values {
       guard case .samples(let samples) = outcome else {
+        // Which points are ten times slower than the fastest depends on the host; nothing else may fail.
+        if case .failed(.slow) = outcome { continue }
         Issue.record("a legal point was \(outcome)")
         continue
       }

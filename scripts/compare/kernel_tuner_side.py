@@ -1,7 +1,8 @@
 """Runs Kernel Tuner's strategies on measured spaces and counts evaluations as `wallclock tune --replay` does.
 
-usage: kernel_tuner_side.py SEEDS BUDGET SECONDS STRATEGY... -- FILE...
-Prints a JSON line per file and strategy: {"file", "strategy", "evaluationsTo97": [...], "problem"}.
+usage: kernel_tuner_side.py SEEDS BUDGET[,BUDGET...] SECONDS WORKERS STRATEGY... -- FILE...
+Prints a JSON line per file, strategy and budget:
+{"file", "strategy", "budget", "evaluationsTo97": [...], "outOfTime": RUNS, "problem"}.
 
 Strategies run through kernel_tuner.tune_kernel in simulation mode with its defaults. Two of its functions
 are memoised: a file is parsed, and its space built from the legal points it lists, once and not for every
@@ -24,6 +25,10 @@ GOAL = 0.97
 
 class Finished(Exception):
     """A run has reached the goal, or the end of its budget."""
+
+
+class OutOfTime(Finished):
+    """A run took longer than it may."""
 
 
 def read(path):
@@ -58,7 +63,7 @@ class Simulation:
                 entry["__error__"] = entry["time"]
 
     def run(self, strategy, seed, budget, seconds):
-        """Evaluations until the goal, or None."""
+        """Evaluations until the goal, or None, and whether time ended the run."""
         random.seed(seed)
         numpy.random.seed(seed)
         seen, calls, found, start = set(), 0, None, time.monotonic()
@@ -70,8 +75,10 @@ class Simulation:
             for configuration in configurations:
                 calls += 1
                 # A strategy that only asks for what it has seen never ends by itself.
-                if calls > 200 * budget or time.monotonic() - start > seconds:
+                if calls > 200 * budget:
                     raise Finished
+                if time.monotonic() - start > seconds:
+                    raise OutOfTime
                 key = ",".join(map(str, configuration))
                 if key in self.cache and key not in seen:
                     seen.add(key)
@@ -95,32 +102,37 @@ class Simulation:
                     self.content["kernel_name"], "", tuple(sizes) if isinstance(sizes, list) else sizes, [],
                     self.parameters, strategy=strategy, strategy_options={"max_fevals": budget},
                     simulation_mode=True, cache=self.path, quiet=True)
-        except Finished:
-            pass
+        except Finished as end:
+            return found, isinstance(end, OutOfTime)
         finally:
             simulation.SimulationRunner.run = original
-        return found
+        return found, False
 
 
 def compare(job):
     path, strategy, seeds, budget, seconds = job
-    counts, problem = [], None
+    counts, late, problem = [], 0, None
     try:
         simulated = Simulation(path)
         for seed in range(seeds):
-            counts.append(simulated.run(strategy, seed, budget, seconds))
+            count, is_late = simulated.run(strategy, seed, budget, seconds)
+            counts.append(count)
+            late += is_late
     except Exception as error:  # a strategy whose library is not there, or that cannot take this space
         problem = f"{type(error).__name__}: {error}"[:200]
-    return {"file": path, "strategy": strategy, "evaluationsTo97": counts, "problem": problem}
+    return {"file": path, "strategy": strategy, "budget": budget, "evaluationsTo97": counts, "outOfTime": late,
+            "problem": problem}
 
 
 def main():
-    seeds, budget, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    seeds, seconds, workers = int(sys.argv[1]), float(sys.argv[3]), int(sys.argv[4])
+    budgets = [int(word) for word in sys.argv[2].split(",")]
     split = sys.argv.index("--")
-    strategies = sys.argv[4:split] or [
+    strategies = sys.argv[5:split] or [
         name for name in interface.strategy_map if name not in ("brute_force", "nsga2", "nsga3")]
-    jobs = [(path, name, seeds, budget, seconds) for path in sys.argv[split + 1:] for name in strategies]
-    with multiprocessing.Pool() as pool:
+    jobs = [(path, name, seeds, budget, seconds) for path in sys.argv[split + 1:] for name in strategies
+            for budget in budgets]
+    with multiprocessing.Pool(workers) as pool:
         for result in pool.imap(compare, jobs):
             print(json.dumps(result), flush=True)
 

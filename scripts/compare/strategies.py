@@ -28,7 +28,7 @@ def main():
                 counts = line["evaluationsTo97"]
                 rows.append({"program": "kernel_tuner", "strategy": line["strategy"], "median": median(counts),
                              "found": sum(count is not None for count in counts), "seeds": len(counts),
-                             "problem": line["problem"]})
+                             "budget": line["budget"], "outOfTime": line["outOfTime"], "problem": line["problem"]})
         rows.sort(key=lambda row: (row["median"] is None, row["median"]))
         report.append({"file": path, "rows": rows})
     if "--json" in sys.argv:
@@ -37,14 +37,16 @@ def main():
         return
     for space in report:
         chance = next(row["median"] for row in space["rows"] if row["strategy"] == "random")
-        print(f"\n{space['file']}\n{'program':14}{'strategy':26}{'median':>8}{'of random':>11}  found")
+        print(f"\n{space['file']}\n{'program':14}{'strategy':26}{'budget':>7}{'median':>8}{'of random':>11}  found")
         for row in space["rows"]:
             if row.get("problem"):
-                print(f"{row['program']:14}{row['strategy']:26}       –             {row['problem']}")
+                print(f"{row['program']:14}{row['strategy']:26}{row['budget']:>7}       –             {row['problem']}")
                 continue
             value = "–" if row["median"] is None else f"{row['median']:g}"
             ratio = "–" if row["median"] is None or not chance else f"{row['median'] / chance:.3f}"
-            print(f"{row['program']:14}{row['strategy']:26}{value:>8}{ratio:>11}  {row['found']}/{row['seeds']}")
+            late = f", {row['outOfTime']} out of time" if row.get("outOfTime") else ""
+            print(f"{row['program']:14}{row['strategy']:26}{row.get('budget', ''):>7}{value:>8}{ratio:>11}  "
+                  f"{row['found']}/{row['seeds']}{late}")
 
 
 if __name__ == "__main__":

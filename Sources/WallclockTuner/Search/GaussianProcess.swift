@@ -2,8 +2,12 @@
   import Glibc
 #endif
 
-/// What a Gaussian process assumes: a Matérn-5/2 kernel with a length per dimension, and beside it a
+/// What a Gaussian process assumes: Matérn-5/2 kernels with a length per dimension, and beside it a
 /// step wherever a dimension differs at all, for parameters whose values are categories in truth.
+///
+/// Half of the signal is a sum of functions of one dimension each (Duvenaud et al., "Additive Gaussian
+/// Processes", 2011): what a parameter does on its own is learned from points that differ in others.
+/// The other half is a function of all together.
 struct ProcessParameters: Sendable {
   /// Natural logarithm of the inverse length, per dimension.
   var inverseLength: [Double]
@@ -66,11 +70,24 @@ struct ProcessKernel {
   /// The covariance of two points, 1 for a point with itself.
   func callAsFunction(_ a: Int, _ b: Int) -> Float {
     let dimensions = features.dimensions
+    guard dimensions > 0 else { return 1 }
     var squared: Float = 0
+    var alone: Float = 0
     for d in 0..<dimensions {
       let difference = features.values[a * dimensions + d] - features.values[b * dimensions + d]
-      squared += weights[d] * difference * difference + (difference != 0 ? steps[d] : 0)
+      guard difference != 0 else {
+        alone += 1
+        continue
+      }
+      let own = weights[d] * difference * difference + steps[d]
+      squared += own
+      alone += Self.matern(own)
     }
+    return 0.5 * (alone / Float(dimensions) + Self.matern(squared))
+  }
+
+  /// Matérn-5/2 of a squared distance.
+  private static func matern(_ squared: Float) -> Float {
     let scaled = (5 * squared).squareRoot()
     return (1 + scaled + scaled * scaled / 3) * expf(-scaled)
   }

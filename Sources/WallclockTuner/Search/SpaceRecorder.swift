@@ -6,6 +6,7 @@ public import WallclockCore
 public import WallclockKernels
 import WallclockMachine
 import WallclockMeasure
+public import WallclockProfiles
 import WallclockThreads
 
 /// Measures every point of a Problem's knob space, so that searches can be replayed on it.
@@ -16,12 +17,14 @@ public struct SpaceRecorder {
     case samples([Double])
     /// The kernel refused the Schedule.
     case rejected
-    /// It ran, and its output was not what the oracle says.
-    case wrong
+    /// It was tried and has no time: wrong, crashed, not done in time, out of memory, or more than ten
+    /// times as slow as the fastest tried before it.
+    case failed(CandidateOutcome)
   }
 
   public let space: KnobSpace
   private let machine: Fingerprint
+  private let worker: WorkerCommand?
 
   /// Points measured in turn, a sample of each per round: what slows the host for a while slows all.
   private static let blockSize = 24
@@ -32,17 +35,21 @@ public struct SpaceRecorder {
   /// near the optimum is that slow.
   private static let hopeless = 2.0
 
-  public init(space: KnobSpace, machine: Fingerprint) {
+  /// - Parameter worker: where points are tried before they are measured; nil to try them in this process,
+  ///   where a crash or a hang is the recording's.
+  public init(space: KnobSpace, machine: Fingerprint, worker: WorkerCommand? = nil) {
     self.space = space
     self.machine = machine
+    self.worker = worker
   }
 
   /// Measures the points that `isKnown` does not have, in an order that is random but the same each
-  /// time, and hands over each block as it is done.
+  /// time, and hands over each block as it is done. A point is tried first, in the worker where there is one.
   ///
-  /// - Throws: `TuneError.interrupted` when cancelled; what was handed over stands.
+  /// - Throws: `TuneError.interrupted` when cancelled, `.workerFailed` when nothing can be tried; what was
+  ///   handed over stands.
   public func record(
-    isKnown: ([Int]) -> Bool, isCancelled: () -> Bool, _ deliver: ([([Int], Outcome)]) throws -> Void
+    isKnown: ([Int]) -> Bool, isCancelled: @escaping () -> Bool, _ deliver: ([([Int], Outcome)]) throws -> Void
   ) throws {
     let pool = try ThreadPool.onePerCore(of: machine, threads: space.threads, node: nil)
     defer { pool.shutdown() }
@@ -58,29 +65,38 @@ public struct SpaceRecorder {
     }
     guard let any = space.start.first else { return }
     let operands = try space.problem.prepare(space.schedule(at: any), machine: machine)
+    let trial: any CandidateTrial =
+      if let worker {
+        WorkerTrial(worker, isCancelled: isCancelled)
+      } else {
+        InProcessTrial(machine: machine) { _ in pool }
+      }
+    var fastest: Double?
     for block in blocks {
       let open = block.filter { !isKnown($0) }
       guard !open.isEmpty else { continue }
       if isCancelled() { throw TuneError(.interrupted, "interrupted; the same command goes on from here") }
-      try deliver(measure(open, operands, on: pool))
+      try deliver(measure(open, operands, trial, &fastest, on: pool))
     }
   }
 
   private func measure(
-    _ block: [[Int]], _ operands: any PreparedProblem, on pool: ThreadPool
-  ) -> [([Int], Outcome)] {
+    _ block: [[Int]], _ operands: any PreparedProblem, _ trial: any CandidateTrial, _ fastest: inout Double?,
+    on pool: ThreadPool
+  ) throws -> [([Int], Outcome)] {
     var outcomes: [Outcome] = []
     var prepared: [any PreparedProblem] = []
     var runs: [Int] = []
     for point in block {
-      do throws(KernelError) {
-        let candidate = try operands.rescheduled(space.schedule(at: point))
-        _ = try candidate.check(on: pool)
-        prepared.append(candidate)
+      let schedule = space.schedule(at: point)
+      switch try trial.attempt(schedule, of: space.problem, best: fastest) {
+      case .admitted(_, let nanoseconds):
+        fastest = min(fastest ?? .infinity, nanoseconds)
+        prepared.append(try operands.rescheduled(schedule))
         runs.append(outcomes.count)
         outcomes.append(.samples([]))
-      } catch {
-        outcomes.append(error.code == .wrongResult ? .wrong : .rejected)
+      case .rejected(.illegal, _), .rejected(.unavailable, _): outcomes.append(.rejected)
+      case .rejected(let outcome, _): outcomes.append(.failed(outcome))
       }
     }
     var samples = [[Double]](repeating: [], count: prepared.count)
