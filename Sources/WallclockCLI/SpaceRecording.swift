@@ -38,7 +38,8 @@ struct SpaceRecording: Encodable {
     }
     do {
       try SpaceRecorder(
-        space: knobs, machine: machine, worker: TuneWorkerCommand.invocation(machine)
+        space: knobs, machine: machine,
+        worker: TuneWorkerCommand.invocation(machine, tune: ProcessInfo.processInfo.processIdentifier)
       ).record(
         isKnown: known.contains, isCancelled: { Interruption.isRequested }
       ) { block in

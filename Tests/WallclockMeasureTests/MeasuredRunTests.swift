@@ -69,11 +69,12 @@ import WallclockThreads
     let pool = try ThreadPool(cpus: [Self.host.cpuset[0]])
     var options = SamplingOptions()
     options.timeCap = .milliseconds(60)
+    let shared = Self.host.cacheBytes(level: 3) == nil ? "read.dram" : "read.l3"
     for (problem, names) in [
-      (Problem.gemm(.w8a8, m: 8, n: 64, k: 64, epilogue: .bias), ["int8", "read.dram"]),
+      (Problem.gemm(.w8a8, m: 8, n: 64, k: 64, epilogue: .bias), ["int8", "read.l1"]),
       (.gemm(.w4a8g32, m: 8, n: 64, k: 64, state: .cold), ["int4", "read.dram"]),
-      (.gemm(.w8a8, m: 8, n: 64, k: 64, state: .warm), ["int8", "read.dram"]),
-      (.rowwise(.residual, rows: 16, channels: 64), ["read.dram"]),
+      (.gemm(.w8a8, m: 8, n: 64, k: 64, state: .warm), ["int8", shared]),
+      (.rowwise(.residual, rows: 16, channels: 64), ["read.l1"]),
     ] {
       let schedule = try ScheduleSpace.standard(for: problem, threads: 1, machine: Self.host)
       let prepared = try problem.prepare(schedule, machine: Self.host)
