@@ -18,7 +18,7 @@
 // accumulators, and a spilled accumulator costs a store-to-load round trip every step.
 template <class Vector>
 WC_INLINE void settle(Vector &sum) {
-  asm volatile("" : "+v"(sum) : : "memory");
+  asm volatile("" : WC_VECTOR_REGISTER(sum) : : "memory");
 }
 
 template <class Dot, int R, int X, int NR, int P>
