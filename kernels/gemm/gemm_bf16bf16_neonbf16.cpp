@@ -37,9 +37,11 @@ struct bf16_lane_dot : float_sums {
     return vreinterpretq_bf16_u32(vdupq_n_u32(word));
   }
   static WC_INLINE void load(const char *p, operand (&w)[1]) { w[0] = vreinterpretq_bf16_s32(simd::load_bytes(p)); }
+  // vbfdotq_laneq_f32 copies the lane to another register first.
   template <int L>
   static WC_INLINE sum dot(sum s, values a, operand b) {
-    return vbfdotq_laneq_f32(s, b, a, L);
+    asm("bfdot %0.4s, %1.8h, %2.2h[%3]" : "+w"(s) : "w"(b), "w"(a), "i"(L));
+    return s;
   }
 };
 }  // namespace
