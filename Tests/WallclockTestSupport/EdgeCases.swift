@@ -19,6 +19,7 @@ extension KernelCases {
     for columns in [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130, 384] {
       made.addRowwise(4, columns)
     }
+    made.addGELU()
     return CaseFile(made.cases)
   }
 
@@ -206,6 +207,28 @@ extension KernelCases {
             .frobenius(
               o, relative: Tolerance.attention(norm: 1, magnitude: 0),
               absolute: Tolerance.attention(norm: 0, magnitude: magnitude.squareRoot()))),
+        ]))
+  }
+}
+
+// MARK: - GELU
+
+extension KernelCases {
+  /// Where GELU changes its ways: zeros, the ends of f32, the tail down to underflow, and between.
+  private mutating func addGELU() {
+    let edges: [Float] = [
+      0, -0.0, .nan, .infinity, -.infinity, .greatestFiniteMagnitude, -.greatestFiniteMagnitude, .leastNormalMagnitude,
+      -.leastNormalMagnitude, .leastNonzeroMagnitude, -.leastNonzeroMagnitude, 16, -16, 15.99, -15.99, 5.5, -5.5, -12.9,
+    ]
+    let x = edges + (0..<982).map { -14 + Float($0) * 0.0285 }
+    let expected = x.map { exactGELU(Double($0)) }
+    let bounds = zip(x, expected).map { x, y in (5 + 2 * Double(x) * Double(x)) * Tolerance.u * abs(y) + 1e-12 }
+    cases.append(
+      KernelCase(
+        kernel: "gelu_f32_*", label: "where it changes its ways", scalars: ["rows": 1, "columns": Double(x.count)],
+        arrays: [
+          .input("x", x, columns: x.count),
+          .output("y", Float.self, columns: x.count, .elementwise(expected, bounds: bounds)),
         ]))
   }
 }

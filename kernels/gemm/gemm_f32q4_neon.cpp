@@ -16,7 +16,10 @@ namespace {
 #include "lane_tile.hpp"
 #include "f32q4_tile.hpp"
 
-using inner = lane_family<f32_lane_dot, 6, 16>;
+// Beside what widens codes, more accumulators of panels abreast would be spilled.
+struct inner : lane_family<f32_lane_dot, 6, 16> {
+  static constexpr int accumulators = 16;
+};
 }  // namespace
 
 extern "C" wc_status gemm_f32q4g32_neon_6x16(const wc_gemm_args *g) {
