@@ -378,13 +378,17 @@ extension KernelCases {
 
   /// Plain codes and centred ones, to the bit.
   private mutating func addQuantize(_ given: [Float], _ rows: Int, _ columns: Int, label: String) {
-    // The last of several rows holds an infinity: its scale is NaN and its codes are zero.
     var x = given
+    // Row 0 has scale 1 and values halfway between codes; the last of several holds an infinity: its scale
+    // is NaN and its codes are zero.
+    for c in 0..<columns { x[c] = c < 2 ? 127 - 254 * Float(c) : Float(c % 252) - 125.5 }
     if rows > 1 { x[x.count - 1] = .infinity }
     let group = 32
     let groups = (columns + group - 1) / group
     let padded = columns.roundedUp(to: 8)
-    func add<T: CaseElement>(_ type: String, _ label: String, _ codes: [T], _ more: [CaseArray]) {
+    func add<T: CaseElement>(
+      _ type: String, _ label: String, _ x: [Float], _ codes: [T], _ more: [CaseArray]
+    ) {
       cases.append(
         KernelCase(
           kernel: "quantize_f32\(type)_*", label: label,
@@ -396,7 +400,11 @@ extension KernelCases {
             .output("q", T.self, rows: rows, columns: padded, .exact(codes)),
           ] + more))
     }
-    add("bf16", label, pad(x.map(bf16Bits), rows: rows, columns, to: padded, with: 0), [])
+    // Row 0: halfway between two bf16, odd and even; and a NaN whose payload would be rounded away.
+    var wide = x
+    for c in 0..<columns { wide[c] = Float(bitPattern: 0x3f80_8000 + UInt32(c) << 16) }
+    if columns > 3 { wide[3] = Float(bitPattern: 0x7f80_0001) }
+    add("bf16", label, wide, pad(wide.map(RowwiseOracle.bf16), rows: rows, columns, to: padded, with: 0), [])
     for centred in [false, true] {
       let made = (0..<rows).map { RowwiseOracle.quantize(Array(x[$0 * columns..<($0 + 1) * columns]), centred: centred) }
       let codes = made.flatMap { $0.codes + [Int](repeating: 0, count: padded - columns) }
@@ -410,9 +418,9 @@ extension KernelCases {
       ]
       if centred { more.append(.output("offset", Float.self, columns: rows, .exact(made.map(\.offset)))) }
       let label = centred ? label + " centred" : label
-      add("s8", label, codes.map { Int8($0) }, more)
-      add("u8", label, codes.map { UInt8($0 + 128) }, more)
-      add("s16", label, codes.map { Int16($0) }, more)
+      add("s8", label, x, codes.map { Int8($0) }, more)
+      add("u8", label, x, codes.map { UInt8($0 + 128) }, more)
+      add("s16", label, x, codes.map { Int16($0) }, more)
     }
   }
 }
