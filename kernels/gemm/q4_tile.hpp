@@ -1,6 +1,6 @@
 // The register tile of 4-bit weights against s8 activations, and what expands a panel. No include
 // guard on purpose: each file includes this inside its own target region and unnamed namespace,
-// after dots.hpp.
+// after sums.hpp and dot_tile.hpp.
 //
 // Per group of G values along K:  f = fma((float)(Σ − 8·a_sum), scale, f), in ascending order, so
 // every ISA gives the same bits. Codes are unsigned and go in as the u8 operand; −8·Σa is where the
