@@ -43,6 +43,13 @@ WC_INLINE void rows_of_blocks(const Vector (&blocks)[(R + 1) / 2][2 * X], Vector
   }
 }
 
+// The f16 scales of two columns, for both rows of a block.
+WC_INLINE simd::f32 two_scales(const char *p) {
+  uint32_t both;
+  __builtin_memcpy(&both, p, sizeof both);
+  return vcvt_f32_f16(vreinterpret_f16_u32(vdup_n_u32(both)));
+}
+
 // Two steps of A: sixteen bytes of each row, by pairs of rows.
 template <int R>
 struct row_pairs {

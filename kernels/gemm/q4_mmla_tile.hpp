@@ -58,13 +58,6 @@ struct q4_mmla_family {
   }
 
  private:
-  // The scales of two columns, for each row of a block.
-  static WC_INLINE simd::f32 two_scales(const char *p) {
-    uint32_t both;
-    __builtin_memcpy(&both, p, sizeof both);
-    return vcvt_f32_f16(vreinterpret_f16_u32(vdup_n_u32(both)));
-  }
-
   // One group.
   template <int R, int X, int P>
   static WC_INLINE void multiply(
