@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -34,3 +35,12 @@ uint64_t wcl_xcr0(void) { return 0; }
 
 int wcl_request_amx(void) { return -ENOSYS; }
 #endif
+
+uint64_t wcl_hwcap(int which) {
+#if defined(__aarch64__)
+  return which == 1 ? getauxval(AT_HWCAP) : which == 2 ? getauxval(AT_HWCAP2) : 0;
+#else
+  (void)which;
+  return 0;
+#endif
+}

@@ -44,7 +44,7 @@ package protocol SystemSource: Sendable {
   var xcr0: UInt64 { get }
   /// Whether the kernel lets this process use AMX tiles.
   var amxPermitted: Bool { get }
-  /// AT_HWCAP and AT_HWCAP2 on Arm.
+  /// AT_HWCAP and AT_HWCAP2 on Arm; zeros elsewhere.
   var hwcap: (UInt, UInt) { get }
 }
 
@@ -104,13 +104,7 @@ package struct HostSource: SystemSource {
   package var xcr0: UInt64 { wcl_xcr0() }
   package var amxPermitted: Bool { wcl_request_amx() == 0 }
 
-  package var hwcap: (UInt, UInt) {
-    #if arch(arm64)
-      (UInt(getauxval(UInt(AT_HWCAP))), UInt(getauxval(UInt(AT_HWCAP2))))
-    #else
-      (0, 0)
-    #endif
-  }
+  package var hwcap: (UInt, UInt) { (UInt(wcl_hwcap(1)), UInt(wcl_hwcap(2))) }
 
   /// Calls a shim that fills a list of CPUs and returns how many there are; nil when it fails.
   private static func list(_ fill: (UnsafeMutablePointer<Int32>?, Int32) -> Int32) -> [Int]? {

@@ -16,7 +16,7 @@ import WallclockCore
 ///       .output("y", .f32, rows: 3, columns: 17, stride: 18, .elementwise(oracle, bounds: bounds)),
 ///     ])
 /// ])
-/// try file.write(to: path)   // then: check-kernels path, or scripts/test-kernels-emulated path
+/// try file.write(to: path)   // then: check-kernels path, scripts/test-kernels-emulated path or scripts/test-arm path
 /// ```
 package struct CaseFile: Sendable {
   package static let version: UInt32 = 1

@@ -6,11 +6,14 @@ import WallclockKernels
 /// runs on CPUs that the test process is not on. Few and small, since an emulated instruction takes
 /// about a thousand times as long; sizes sit beside the edges of the largest tiles.
 package struct KernelCases {
-  package private(set) var cases: [KernelCase] = []
+  package internal(set) var cases: [KernelCase] = []
   private var random: SplitMix64
 
+  /// No cases yet.
+  init(empty seed: UInt64) { random = SplitMix64(state: seed) }
+
   package init(seed: UInt64) {
-    random = SplitMix64(state: seed)
+    self.init(empty: seed)
     for shape in Self.gemmShapes { addGemms(shape) }
     for shape in Self.attentionShapes { addAttention(shape) }
     for (rows, columns) in [(1, 1), (3, 15), (2, 33), (5, 67), (1, 384)] { addRowwise(rows, columns) }
@@ -273,7 +276,7 @@ extension KernelCases {
 // MARK: - Row-wise ops
 
 extension KernelCases {
-  private mutating func addRowwise(_ rows: Int, _ columns: Int) {
+  mutating func addRowwise(_ rows: Int, _ columns: Int) {
     let label = "\(rows)x\(columns)"
     let size: [String: Double] = ["rows": Double(rows), "columns": Double(columns)]
     let x = (0..<rows * columns).map { _ in random.signed() * 4 }
@@ -373,32 +376,19 @@ extension KernelCases {
     addQuantize(x, rows, columns, label: label)
   }
 
+  /// Plain codes and centred ones, to the bit.
   private mutating func addQuantize(_ given: [Float], _ rows: Int, _ columns: Int, label: String) {
-    // The last of several rows holds an infinity: its scale is NaN and its codes are zero.
     var x = given
+    // Row 0 has scale 1 and values halfway between codes; the last of several holds an infinity: its scale
+    // is NaN and its codes are zero.
+    for c in 0..<columns { x[c] = c < 2 ? 127 - 254 * Float(c) : Float(c % 252) - 125.5 }
     if rows > 1 { x[x.count - 1] = .infinity }
     let group = 32
     let groups = (columns + group - 1) / group
-    let padded = columns.roundedUp(to: 4)
-    var codes = [Int8](repeating: 0, count: rows * padded)
-    var sums = [Int32](repeating: 0, count: rows * groups)
-    var scales: [Double] = []
-    for r in 0..<rows {
-      let row = x[r * columns..<(r + 1) * columns]
-      guard row.allSatisfy(\.isFinite) else {
-        scales.append(.nan)
-        continue
-      }
-      let scale = row.map(abs).max()! / 127
-      scales.append(Double(scale))
-      let inverse = 1 / scale
-      for (c, value) in row.enumerated() {
-        let code = scale == 0 ? 0 : Int8((value * inverse).rounded(.toNearestOrEven))
-        codes[r * padded + c] = code
-        sums[r * groups + c / group] += Int32(code)
-      }
-    }
-    func add<T: CaseElement>(_ type: String, _ values: [T], _ more: [CaseArray]) {
+    let padded = columns.roundedUp(to: 8)
+    func add<T: CaseElement>(
+      _ type: String, _ label: String, _ x: [Float], _ codes: [T], _ more: [CaseArray]
+    ) {
       cases.append(
         KernelCase(
           kernel: "quantize_f32\(type)_*", label: label,
@@ -407,17 +397,31 @@ extension KernelCases {
           ],
           arrays: [
             .input("x", x, rows: rows, columns: columns, stride: columns + 1),
-            .output("q", T.self, rows: rows, columns: padded, .exact(values)),
+            .output("q", T.self, rows: rows, columns: padded, .exact(codes)),
           ] + more))
     }
-    let more: [CaseArray] = [
-      .output("scale", Float.self, columns: rows, .bound(scales, absolute: 0, relative: 0)),
-      .output("sums", Int32.self, rows: rows, columns: groups, stride: groups + 1, .exact(sums)),
-    ]
-    add("s8", codes, more)
-    add("u8", codes.map { UInt8(Int($0) + 128) }, more)
-    add("s16", codes.map(Int16.init), more)
-    add("bf16", pad(x.map(bf16Bits), rows: rows, columns, to: padded, with: 0), [])
+    // Row 0: halfway between two bf16, odd and even; and a NaN whose payload would be rounded away.
+    var wide = x
+    for c in 0..<columns { wide[c] = Float(bitPattern: 0x3f80_8000 + UInt32(c) << 16) }
+    if columns > 3 { wide[3] = Float(bitPattern: 0x7f80_0001) }
+    add("bf16", label, wide, pad(wide.map(RowwiseOracle.bf16), rows: rows, columns, to: padded, with: 0), [])
+    for centred in [false, true] {
+      let made = (0..<rows).map { RowwiseOracle.quantize(Array(x[$0 * columns..<($0 + 1) * columns]), centred: centred) }
+      let codes = made.flatMap { $0.codes + [Int](repeating: 0, count: padded - columns) }
+      let sums = made.flatMap { row in
+        (0..<groups).map { g in Int32(row.codes[g * group..<min(columns, (g + 1) * group)].reduce(0, +)) }
+      }
+      var more: [CaseArray] = [
+        .output(
+          "scale", Float.self, columns: rows, .bound(made.map { Double($0.scale) }, absolute: 0, relative: 0)),
+        .output("sums", Int32.self, rows: rows, columns: groups, stride: groups + 1, .exact(sums)),
+      ]
+      if centred { more.append(.output("offset", Float.self, columns: rows, .exact(made.map(\.offset)))) }
+      let label = centred ? label + " centred" : label
+      add("s8", label, x, codes.map { Int8($0) }, more)
+      add("u8", label, x, codes.map { UInt8($0 + 128) }, more)
+      add("s16", label, x, codes.map { Int16($0) }, more)
+    }
   }
 }
 

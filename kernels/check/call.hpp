@@ -15,10 +15,10 @@
 
 namespace check {
 
-// A fault inside a kernel returns here, with its signal and address.
-inline sigjmp_buf fault_return;
-inline volatile sig_atomic_t fault_signal;
-inline void *volatile fault_address;
+// A fault inside a kernel returns here, with its signal and address. The thread that faults handles it.
+inline thread_local sigjmp_buf fault_return;
+inline thread_local volatile sig_atomic_t fault_signal;
+inline thread_local void *volatile fault_address;
 
 inline void on_fault(int signal, siginfo_t *info, void *) {
   fault_signal = signal;
@@ -100,6 +100,19 @@ class call {
       if (!memory->surroundings_intact()) return "wrote around " + name;
     }
     return "";
+  }
+
+  // The elements of all outputs after a run, without what lies between rows.
+  std::vector<unsigned char> results() const {
+    std::vector<unsigned char> bytes;
+    for (size_t i = 0; i < case_.arrays.size(); ++i) {
+      const array &a = case_.arrays[i];
+      for (size_t r = 0; a.output && r < a.rows; ++r) {
+        const unsigned char *row = memory_[i].data() + r * a.stride * a.element_bytes;
+        bytes.insert(bytes.end(), row, row + a.columns * a.element_bytes);
+      }
+    }
+    return bytes;
   }
 
  private:
@@ -325,6 +338,7 @@ class call {
     r.bias = pointer<const float>("bias");
     r.q = pointer<void>("q", &r.ldq);
     r.scale = pointer<float>("scale");
+    r.offset = pointer<float>("offset");
     r.sums = pointer<int32_t>("sums", &r.ld_sums);
     const char *const tables[] = {"table0", "table1", "table2"}, *const ids[] = {"ids0", "ids1", "ids2"};
     for (size_t i = 0; i < 3; ++i) {

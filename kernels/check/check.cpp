@@ -1,18 +1,21 @@
 // Runs the cases of a file on the kernels of this build: `check-kernels [options] FILE`.
 //
-// Every case is called three times, with its arrays at the end, at the start and at an odd offset of
-// guarded memory. Prints TAP, one line for each case and row, then what was done on each ISA and
-// "N passed, N failed, N not run". What is not in the build, or not on this CPU, is said, never left
+// Every case is called with its arrays at the end, at the start and at an odd offset of guarded memory,
+// then on two threads at once, which must not change a bit; and exact rows must give the bits of the
+// first exact row that ran the same case. Prints TAP, one line for each case and row, then what was done
+// on each ISA and "N passed, N failed, N not run". What is not in the build, or not on this CPU, is said, never left
 // out. Exit status: 0 when something ran and all of it passed, 1 otherwise, 64 to 66 as in sysexits(3)
 // for wrong use, a file that is not valid and one that cannot be read.
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include <map>
+#include <set>
 
 #include "bf16_model.hpp"
 #include "call.hpp"
 #include "cpu.hpp"
+#include "together.hpp"
 
 namespace {
 
@@ -69,21 +72,93 @@ support support_for(wc_isa isa, bool model) {
   return model && isa == WC_ISA_avx512bf16 && has(WC_ISA_avx512) ? support::modelled : support::none;
 }
 
-void run(const kernel_case &c, const wc_kernel &kernel, bool model, report &out) {
+// What the first exact row of a case gave, for the others to be compared with.
+struct exact_result {
+  const char *kernel = nullptr;
+  std::vector<unsigned char> bytes;
+};
+
+// Whether two results are the same; NaNs may differ in their bits.
+bool agree(const kernel_case &c, const std::vector<unsigned char> &x, const std::vector<unsigned char> &y) {
+  if (x == y) return true;
+  size_t at = 0;
+  for (const array &a : c.arrays) {
+    for (size_t i = 0; a.output && i < a.count(); ++i, at += a.element_bytes) {
+      if (memcmp(&x[at], &y[at], a.element_bytes) == 0) continue;
+      if (a.type != "f32" || !isnan(value_at(a.type, &x[at], 0)) || !isnan(value_at(a.type, &y[at], 0))) return false;
+    }
+  }
+  return true;
+}
+
+// Empty when the row did the case right, else what is wrong.
+std::string failure(const kernel_case &c, const wc_kernel &kernel, exact_result &exact) {
+  const std::pair<placement, const char *> places[] = {
+      {placement::end, "before a guard page"},
+      {placement::odd, "misaligned"},
+      {placement::start, "after a guard page"},
+  };
+  std::vector<unsigned char> alone;
+  for (const auto &[where, place] : places) {
+    call one(kernel, c, where);
+    const std::string wrong = one.run();
+    if (!wrong.empty()) return wrong + " (arrays " + place + ")";
+    alone = one.results();
+  }
+  if (kernel.flags & WC_EXACT) {
+    // A row of another A type is another case.
+    if (!exact.kernel) {
+      exact = {kernel.name, alone};
+    } else if (!agree(c, exact.bytes, alone)) {
+      return std::string("other bits than ") + exact.kernel;
+    }
+  }
+  return run_together(kernel, c, 2, alone);
+}
+
+// True when the row was run and right.
+bool run(const kernel_case &c, const wc_kernel &kernel, bool model, exact_result &exact, report &out) {
   const std::string what = std::string(kernel.name) + " " + c.label;
   const char *isa = name_of(kernel.isa);
   const support supported = support_for(kernel.isa, model);
-  if (supported == support::none) return out.not_run(what, isa, std::string("this CPU has no ") + isa);
-  const std::pair<placement, const char *> places[] = {
-      {placement::end, "before a guard page"},
-      {placement::start, "after a guard page"},
-      {placement::odd, "misaligned"},
-  };
-  for (const auto &[where, place] : places) {
-    const std::string wrong = call(kernel, c, where).run();
-    if (!wrong.empty()) return out.failed(what, isa, wrong + " (arrays " + place + ")");
+  if (supported == support::none) {
+    out.not_run(what, isa, std::string("this CPU has no ") + isa);
+    return false;
   }
-  out.passed(what, isa, supported == support::modelled ? " (bf16 instructions modelled)" : "");
+  const std::string wrong = failure(c, kernel, exact);
+  if (!wrong.empty()) {
+    out.failed(what, isa, wrong);
+  } else {
+    out.passed(what, isa, supported == support::modelled ? " (bf16 instructions modelled)" : "");
+  }
+  return wrong.empty();
+}
+
+// Every probe that the CPU can execute, for a few turns over a buffer: it must end and count something.
+void run_probes(report &out) {
+  size_t count = 0;
+  const wc_probe *probes = wc_probe_table(&count);
+  std::vector<unsigned char> data(size_t{1} << 16, 1);
+  for (size_t i = 0; i < count; ++i) {
+    const std::string what = std::string("probe ") + probes[i].name;
+    const char *isa = name_of(probes[i].isa);
+    if (!has(probes[i].isa)) {
+      out.not_run(what, isa, std::string("this CPU has no ") + isa);
+      continue;
+    }
+    double amount = 0;
+    if (sigsetjmp(fault_return, 1) != 0) {
+      out.failed(what, isa, fault_signal == SIGILL ? "illegal instruction" : "memory fault");
+      continue;
+    }
+    amount = probes[i].run(3, data.data(), data.size());
+    const double twice = probes[i].run(6, data.data(), data.size());
+    if (amount > 0 && twice == 2 * amount) {
+      out.passed(what, isa, "");
+    } else {
+      out.failed(what, isa, "counted " + std::to_string(amount) + " in 3 turns, " + std::to_string(twice) + " in 6");
+    }
+  }
 }
 
 void list(const wc_kernel *table, size_t count, bool model) {
@@ -97,15 +172,17 @@ void list(const wc_kernel *table, size_t count, bool model) {
 }
 
 const char usage[] =
-    "usage: check-kernels [--model-bf16] [--list] [FILE]\n"
+    "usage: check-kernels [--model-bf16] [--probes] [--every] [--list] [FILE]\n"
     "  --list        print the rows of this build and whether this CPU runs them\n"
+    "  --probes      run every ceiling probe, too\n"
+    "  --every       a row that this CPU runs and no case came by is a failure\n"
     "  --model-bf16  on a CPU with AVX-512 but no BF16: execute its instructions in software\n";
 
 }  // namespace
 
 int main(int argc, char **argv) {
   setvbuf(stdout, nullptr, _IOLBF, 0);
-  bool model = false, listing = false;
+  bool model = false, listing = false, probes = false, every = false;
   const char *path = nullptr;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
@@ -113,6 +190,10 @@ int main(int argc, char **argv) {
       model = true;
     } else if (argument == "--list") {
       listing = true;
+    } else if (argument == "--probes") {
+      probes = true;
+    } else if (argument == "--every") {
+      every = true;
     } else if (argument[0] != '-' && !path) {
       path = argv[i];
     } else {
@@ -152,14 +233,21 @@ int main(int argc, char **argv) {
 
   printf("TAP version 14\n");
   report out;
+  std::set<const wc_kernel *> done;
   for (const kernel_case &c : cases) {
     bool found = false;
+    exact_result exact;
     for (size_t i = 0; i < rows; ++i) {
       if (!fits(c.kernel.c_str(), table[i].name)) continue;
       found = true;
-      run(c, table[i], model, out);
+      if (run(c, table[i], model, exact, out)) done.insert(&table[i]);
     }
     if (!found) out.not_run(c.kernel + " " + c.label, "not in this build", "no kernel of this build has that name");
   }
+  for (size_t i = 0; every && i < rows; ++i) {
+    if (support_for(table[i].isa, model) == support::none || done.count(&table[i])) continue;
+    out.failed(table[i].name, name_of(table[i].isa), "no case passed on this row");
+  }
+  if (probes) run_probes(out);
   return out.finish();
 }

@@ -18,5 +18,16 @@
 #define WC_FEATURES_avx512 "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"
 #define WC_FEATURES_avx512vnni "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 #define WC_FEATURES_avx512bf16 "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"
+#define WC_FEATURES_neon "neon"
+#define WC_FEATURES_neondot "neon,dotprod"
+#define WC_FEATURES_neoni8mm "neon,dotprod,i8mm"
+#define WC_FEATURES_neonbf16 "neon,bf16"
+
+// The constraint by which inline assembly names a vector register that it changes.
+#if defined(__aarch64__)
+#define WC_VECTOR_REGISTER "+w"
+#else
+#define WC_VECTOR_REGISTER "+v"
+#endif
 
 #define WC_INLINE inline __attribute__((always_inline))

@@ -42,6 +42,20 @@ struct columns {
   }
 };
 
+// A whole panel's columns, for ISAs on which a load of the first lanes is several instructions.
+template <int NR>
+struct whole_columns {
+  const columns<NR, 1> &c;
+
+  template <class T>
+  WC_INLINE auto load(const T *source, int x) const {
+    return simd::load(source + c.column(x));
+  }
+  WC_INLINE simd::f32 bias(const wc_gemm_args &g, int x) const {
+    return simd::load(g.epilogue & WC_EPILOGUE_bias ? g.bias + c.column(x) : zeros);
+  }
+};
+
 // The one end of every tile that is not `direct`: activation, then residual, then C, from a tile
 // of scaled and biased sums still in L1.
 __attribute__((noinline)) void finish_tile(

@@ -18,7 +18,7 @@
 // accumulators, and a spilled accumulator costs a store-to-load round trip every step.
 template <class Vector>
 WC_INLINE void settle(Vector &sum) {
-  asm volatile("" : "+v"(sum) : : "memory");
+  asm volatile("" : WC_VECTOR_REGISTER(sum) : : "memory");
 }
 
 template <class Dot, int R, int X, int NR, int P>
@@ -35,6 +35,16 @@ WC_INLINE void start_sums(
   }
 }
 
+template <class Dot, int R, int X, class C>
+WC_INLINE void finish_sums(
+    const wc_gemm_args &g, const C &c, size_t row, const typename Dot::sum (&sum)[R][X], simd::f32 (&t)[R][X]) {
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+#pragma unroll
+    for (int x = 0; x < X; ++x) t[r][x] = Dot::finish(sum[r][x], g, row + r, c, x);
+  }
+}
+
 template <class Dot, int R, int X, int NR, int P>
 WC_INLINE void end_sums(
     const wc_gemm_args &g, const columns<NR, P> &c, size_t row, const typename Dot::sum (&sum)[R][X]) {
@@ -48,10 +58,12 @@ WC_INLINE void end_sums(
     return;
   }
   simd::f32 t[R][X];
-#pragma unroll
-  for (int r = 0; r < R; ++r) {
-#pragma unroll
-    for (int x = 0; x < X; ++x) t[r][x] = Dot::finish(sum[r][x], g, row + r, c, x);
+  if constexpr (simd::masks_loads || P > 1) {
+    finish_sums<Dot>(g, c, row, sum, t);
+  } else if (c.count == NR) {
+    finish_sums<Dot>(g, whole_columns<NR>{c}, row, sum, t);
+  } else {
+    finish_sums<Dot>(g, c, row, sum, t);
   }
   write_tile<R, X>(g, c, row, t);
 }

@@ -1,6 +1,8 @@
 // The Dot of each family that dot_tile.hpp serves with the vectors of simd_*.hpp alone. No include
 // guard on purpose: each file includes this inside its own target region and unnamed namespace.
 
+#include "sums.hpp"
+
 // A 32-bit word of A in every lane.
 template <class T>
 WC_INLINE simd::s32 broadcast_word(const T *a) {
@@ -8,23 +10,6 @@ WC_INLINE simd::s32 broadcast_word(const T *a) {
   __builtin_memcpy(&word, a, sizeof word);
   return simd::broadcast(word);
 }
-
-// What sums in f32 have in common.
-struct float_sums {
-  using sum = simd::f32;
-  using lane = float;
-  static constexpr int accumulators = simd::accumulators;
-
-  static WC_INLINE bool ready(const wc_gemm_args &) { return true; }
-  template <class C>
-  static WC_INLINE sum start(const wc_gemm_args &, const C &, int) {
-    return simd::zero_f32();
-  }
-  template <class C>
-  static WC_INLINE simd::f32 finish(sum s, const wc_gemm_args &g, size_t, const C &c, int x) {
-    return simd::add(s, c.bias(g, x));
-  }
-};
 
 // A f32 · B f32.
 struct f32_dot : float_sums {
@@ -48,21 +33,6 @@ struct f32bf16_dot : float_sums {
   }
   static WC_INLINE simd::f32 broadcast(const float *a) { return simd::broadcast(*a); }
   static WC_INLINE sum dot(sum s, simd::f32 a, simd::f32 b) { return simd::fma(a, b, s); }
-};
-
-// What sums in s32 of s8 weights have in common.
-struct s8_sums {
-  using sum = simd::s32;
-  using lane = int32_t;
-  static WC_INLINE bool ready(const wc_gemm_args &g) {
-    return g.a_scale && g.b_scale && (!g.a_offset || g.b_sum);
-  }
-  template <class C>
-  static WC_INLINE simd::f32 finish(sum s, const wc_gemm_args &g, size_t row, const C &c, int x) {
-    simd::f32 t = simd::mul(simd::to_f32(s), simd::broadcast(g.a_scale[row]));
-    if (g.a_offset) t = simd::fma(simd::broadcast(g.a_offset[row]), simd::to_f32(c.load(g.b_sum, x)), t);
-    return simd::fma(t, c.load(g.b_scale, x), c.bias(g, x));
-  }
 };
 
 // A s16 (widened s8) · B s8, by pairs: exact, no saturation can occur.

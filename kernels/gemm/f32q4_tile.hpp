@@ -5,16 +5,16 @@
 // Long blocks expand a panel into scratch once and pass all strips over it. A single strip expands
 // 32 values of K at a time into L1, several panels abreast, and needs no scratch.
 
-template <int MR, int NR, int G>
+// Inner: the f32 family that multiplies what was expanded.
+template <class Inner, int G>
 struct f32q4_family {
-  static constexpr int mr = MR, nr = NR;
-  static constexpr int accumulators = simd::accumulators;
-  static constexpr size_t pair_bytes = size_t(NR) * 4, codes_bytes = G / 8 * pair_bytes;
-  static constexpr size_t record_bytes = codes_bytes + size_t(NR) * 2;
-  using inner = dot_family<f32_dot, MR, NR>;
+  static constexpr int mr = Inner::mr, nr = Inner::nr;
+  static constexpr int accumulators = Inner::accumulators;
+  static constexpr size_t pair_bytes = size_t(nr) * 4, codes_bytes = G / 8 * pair_bytes;
+  static constexpr size_t record_bytes = codes_bytes + size_t(nr) * 2;
 
   static WC_INLINE bool ready(const wc_gemm_args &g) {
-    return g.k % G == 0 && (g.k == 0 || g.m <= MR || g.scratch);
+    return g.k % G == 0 && (g.k == 0 || g.m <= mr || g.scratch);
   }
 
   // The bit at which a pair of k-steps holds its K value i: bytes are K, low nibbles the first step.
@@ -22,7 +22,7 @@ struct f32q4_family {
 
   // Values block·32 ..< block·32 + 32 of one record to f32 rows of `width` columns.
   static WC_INLINE void expand(const char *record, size_t block, float *to, size_t width) {
-    for (size_t v = 0; v < NR / simd::lanes; ++v) {
+    for (size_t v = 0; v < nr / simd::lanes; ++v) {
       const simd::f32 scale = simd::load_f16(record + codes_bytes + v * simd::lanes * 2);
       const simd::f32 zero = simd::mul(scale, simd::broadcast(-8.0f));
       // A code at bit `at` counts 2^at times too much; its scale makes up for it. Exact throughout:
@@ -49,23 +49,23 @@ struct f32q4_family {
 
   static WC_INLINE const char *panel(const wc_gemm_args &g, const char *b) {
     float *to = static_cast<float *>(g.scratch);
-    for (size_t k = 0; k < g.k; k += 32, to += 32 * NR) {
-      expand(b + k / G * record_bytes, k % G / 32, to, NR);
+    for (size_t k = 0; k < g.k; k += 32, to += 32 * nr) {
+      expand(b + k / G * record_bytes, k % G / 32, to, nr);
     }
     return static_cast<const char *>(g.scratch);
   }
 
   template <int R, int P, bool Stream>
   static __attribute__((noinline)) void tile(
-      const wc_gemm_args &g, const columns<NR, P> &c, const char *b, size_t row) {
+      const wc_gemm_args &g, const columns<nr, P> &c, const char *b, size_t row) {
     if constexpr (!Stream) {
-      inner::template tile<R, P, false>(g, c, b, row);
+      Inner::template tile<R, P, false>(g, c, b, row);
     } else {
-      constexpr int X = P * (NR / simd::lanes);
-      constexpr size_t width = size_t(P) * NR;
+      constexpr int X = P * (nr / simd::lanes);
+      constexpr size_t width = size_t(P) * nr;
       alignas(64) float block[32 * width];
       simd::f32 sum[R][X];
-      start_sums<f32_dot>(g, c, row, sum);
+      start_sums<float_sums>(g, c, row, sum);
       const float *a = static_cast<const float *>(g.a) + row * g.lda;
       const size_t lda = g.lda;
       for (size_t k = 0; k < g.k; k += 32) {
@@ -75,7 +75,7 @@ struct f32q4_family {
           for (size_t line = 0; line < 4 * pair_bytes; line += 64) {
             __builtin_prefetch(source + k % G / 8 * pair_bytes + g.prefetch + line);
           }
-          expand(source, k % G / 32, block + p * NR, width);
+          expand(source, k % G / 32, block + p * nr, width);
         }
         for (int step = 0; step < 32; ++step, ++a) {
 #pragma unroll
@@ -88,7 +88,7 @@ struct f32q4_family {
           }
         }
       }
-      end_sums<f32_dot>(g, c, row, sum);
+      end_sums<float_sums>(g, c, row, sum);
     }
   }
 };

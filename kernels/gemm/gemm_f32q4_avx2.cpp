@@ -17,13 +17,13 @@ namespace {
 }  // namespace
 
 extern "C" wc_status gemm_f32q4g32_avx2_6x16(const wc_gemm_args *g) {
-  return run_block<f32q4_family<6, 16, 32>>(g);
+  return run_block<f32q4_family<dot_family<f32_dot, 6, 16>, 32>>(g);
 }
 extern "C" wc_status gemm_f32q4g64_avx2_6x16(const wc_gemm_args *g) {
-  return run_block<f32q4_family<6, 16, 64>>(g);
+  return run_block<f32q4_family<dot_family<f32_dot, 6, 16>, 64>>(g);
 }
 extern "C" wc_status gemm_f32q4g128_avx2_6x16(const wc_gemm_args *g) {
-  return run_block<f32q4_family<6, 16, 128>>(g);
+  return run_block<f32q4_family<dot_family<f32_dot, 6, 16>, 128>>(g);
 }
 WC_TARGET_END
 #endif

@@ -17,13 +17,13 @@ namespace {
 }  // namespace
 
 extern "C" wc_status gemm_f32q4g32_avx512_12x32(const wc_gemm_args *g) {
-  return run_block<f32q4_family<12, 32, 32>>(g);
+  return run_block<f32q4_family<dot_family<f32_dot, 12, 32>, 32>>(g);
 }
 extern "C" wc_status gemm_f32q4g64_avx512_12x32(const wc_gemm_args *g) {
-  return run_block<f32q4_family<12, 32, 64>>(g);
+  return run_block<f32q4_family<dot_family<f32_dot, 12, 32>, 64>>(g);
 }
 extern "C" wc_status gemm_f32q4g128_avx512_12x32(const wc_gemm_args *g) {
-  return run_block<f32q4_family<12, 32, 128>>(g);
+  return run_block<f32q4_family<dot_family<f32_dot, 12, 32>, 128>>(g);
 }
 WC_TARGET_END
 #endif

@@ -1,6 +1,6 @@
 // C f32 = scales · (A s8 · B q4), for AVX-512 without VNNI.  B packed in q4 panels.  Any m, n; k a
 // multiple of the group.  Exact: products are added in s16 as far as they fit, then in s32; see
-// q4_tile.hpp.
+// q4_sum_s16.hpp.
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -17,6 +17,7 @@ namespace {
 #include "dots.hpp"
 #include "dot_tile.hpp"
 #include "q4_tile.hpp"
+#include "q4_sum_s16.hpp"
 }  // namespace
 
 extern "C" wc_status gemm_s8q4g32_avx512_8x32(const wc_gemm_args *g) {

@@ -1,6 +1,6 @@
 // The register tile of 4-bit weights against s8 activations, and what expands a panel. No include
 // guard on purpose: each file includes this inside its own target region and unnamed namespace,
-// after dots.hpp.
+// after sums.hpp and dot_tile.hpp.
 //
 // Per group of G values along K:  f = fma((float)(Σ − 8·a_sum), scale, f), in ascending order, so
 // every ISA gives the same bits. Codes are unsigned and go in as the u8 operand; −8·Σa is where the
@@ -42,43 +42,6 @@ WC_INLINE const char *expand_codes(const wc_gemm_args &g, const char *b) {
   return static_cast<const char *>(g.scratch);
 }
 
-// Σ of one group for R×X accumulators. `codes(step, x)` gives k-step `step` of column vector x.
-//
-// s16 sums: a pair of u4·s8 products is at most 2·15·128 = 3840 in size, so eight k-steps (32 values)
-// fit s16 before they are widened [KERNELS: u4×s8].
-struct sum_in_s16 {
-  static constexpr int accumulators = simd::accumulators;
-  template <int R, int X, int G, class Codes>
-  static WC_INLINE void group(
-      simd::s32 (&sum)[R][X], const int8_t *a, size_t lda, const Codes &codes) {
-#pragma nounroll
-    for (int block = 0; block < G / 32; ++block) {
-      simd::s32 part[R][X];
-#pragma unroll
-      for (int step = 0; step < 8; ++step) {
-        simd::s32 code[X];
-#pragma unroll
-        for (int x = 0; x < X; ++x) code[x] = codes.load(block * 8 + step, x);
-#pragma unroll
-        for (int r = 0; r < R; ++r) {
-          const simd::s32 value = broadcast_word(a + r * lda + block * 32 + step * 4);
-#pragma unroll
-          for (int x = 0; x < X; ++x) {
-            const simd::s32 product = simd::dot_u8s8_s16(code[x], value);
-            part[r][x] = step == 0 ? product : simd::add_s16(part[r][x], product);
-            settle(part[r][x]);
-          }
-        }
-      }
-#pragma unroll
-      for (int r = 0; r < R; ++r) {
-#pragma unroll
-        for (int x = 0; x < X; ++x) sum[r][x] = simd::add(sum[r][x], simd::sum_s16_pairs(part[r][x]));
-      }
-    }
-  }
-};
-
 // Where a tile reads codes and scales: packed records, of panels `panel_bytes` apart. A tile that streams
 // through memory fetches `ahead` of what it reads, line by line as it reads …
 template <int NR, int G, bool Stream>
@@ -100,7 +63,7 @@ struct packed_codes {
   WC_INLINE simd::s32 load(int step, int x) const {
     const char *at = panel(x) + step / 2 * record::pair_bytes + x % vectors * record::vector_bytes;
     if constexpr (Stream) {
-      if (step % 2 == 0) __builtin_prefetch(at + ahead);
+      if (step % 2 == 0 && x % vectors * record::vector_bytes % 64 == 0) __builtin_prefetch(at + ahead);
     }
     const simd::s32 pair = simd::load_bytes(at);
     return step % 2 ? simd::high_codes(pair) : simd::low_codes(pair);
@@ -131,7 +94,8 @@ struct expanded_codes {
   }
 };
 
-// Sum: how a group is summed. Expand: long blocks expand each panel into scratch first.
+// Sum: how a group is summed, Sum::group for R×X accumulators; `codes.load(step, x)` gives k-step `step`
+// of column vector x. Expand: long blocks expand each panel into scratch first.
 template <class Sum, int MR, int NR, int G, bool Expand>
 struct q4_family {
   static constexpr int mr = MR, nr = NR;
@@ -145,22 +109,13 @@ struct q4_family {
     return b;
   }
 
-  // Sums and epilogue of the f32 bank: A's scale is applied once, at the end.
-  struct bank_dot : float_sums {
-    template <class C>
-    static WC_INLINE simd::f32 finish(
-        simd::f32 s, const wc_gemm_args &g, size_t row, const C &c, int x) {
-      return simd::fma(s, simd::broadcast(g.a_scale[row]), c.bias(g, x));
-    }
-  };
-
   template <int R, int P, bool Stream>
   static __attribute__((noinline)) void tile(
       const wc_gemm_args &g, const columns<NR, P> &c, const char *b, size_t row) {
     constexpr int X = P * (NR / simd::lanes);
     using source = std::conditional_t<Expand && !Stream, expanded_codes<NR, G>, packed_codes<NR, G, Stream>>;
     simd::f32 bank[R][X];
-    start_sums<bank_dot>(g, c, row, bank);
+    start_sums<bank_sums>(g, c, row, bank);
     const auto *a = static_cast<const int8_t *>(g.a) + row * g.lda;
     const int32_t *a_sum = g.a_sum + row * g.lda_sum;
     const size_t groups = g.k / G;
@@ -183,6 +138,6 @@ struct q4_family {
       a += G;
       codes.b += source::group_bytes;
     }
-    end_sums<bank_dot>(g, c, row, bank);
+    end_sums<bank_sums>(g, c, row, bank);
   }
 };

@@ -3,6 +3,7 @@
 
 #include "compute_avx2.hpp"
 #include "compute_avx512.hpp"
+#include "compute_neon.hpp"
 #include "compute_scalar.hpp"
 #include "read.hpp"
 
@@ -72,6 +73,36 @@ static const wc_probe table[] = {
     WC_PROBE(bf16, avx512bf16, "bf16.avx512bf16.12chains", probe_bf16_dot<12>),
     WC_PROBE(bf16, avx512bf16, "bf16.avx512bf16.16chains", probe_bf16_dot<16>),
     WC_PROBE(bf16, avx512bf16, "bf16.avx512bf16.24chains", probe_bf16_dot<24>),
+#elif defined(__aarch64__)
+    WC_PROBE(f32, neon, "f32.neon.8chains", probe_f32_neon<8>),
+    WC_PROBE(f32, neon, "f32.neon.16chains", probe_f32_neon<16>),
+    WC_PROBE(f32, neon, "f32.neon.24chains", probe_f32_neon<24>),
+    WC_PROBE(bf16, neon, "bf16.neon.8chains.reuse4", probe_bf16_fma_neon<8, 4>),
+    WC_PROBE(bf16, neon, "bf16.neon.16chains.reuse8", probe_bf16_fma_neon<16, 8>),
+    WC_PROBE(bf16, neon, "bf16.neon.24chains.reuse6", probe_bf16_fma_neon<24, 6>),
+    WC_PROBE(int8, neon, "int8.neon.smlal.8chains", probe_int8_smlal<8>),
+    WC_PROBE(int8, neon, "int8.neon.smlal.16chains", probe_int8_smlal<16>),
+    WC_PROBE(int8, neon, "int8.neon.smlal.24chains", probe_int8_smlal<24>),
+    WC_PROBE(int4, neon, "int4.neon.4chains.period8", probe_int4_smlal<4, 8>),
+    WC_PROBE(int4, neon, "int4.neon.8chains.period8", probe_int4_smlal<8, 8>),
+    WC_PROBE(int4, neon, "int4.neon.8chains.period16", probe_int4_smlal<8, 16>),
+    WC_READ_STREAMS(neon),
+    WC_PROBE(int8, neondot, "int8.neondot.8chains", probe_int8_sdot<8>),
+    WC_PROBE(int8, neondot, "int8.neondot.16chains", probe_int8_sdot<16>),
+    WC_PROBE(int8, neondot, "int8.neondot.24chains", probe_int8_sdot<24>),
+    WC_PROBE(int4, neondot, "int4.neondot.12chains.g32", probe_int4_sdot<12, 8>),
+    WC_PROBE(int4, neondot, "int4.neondot.12chains.g128", probe_int4_sdot<12, 32>),
+    WC_PROBE(int8, neoni8mm, "int8.neoni8mm.8chains", probe_int8_smmla<8>),
+    WC_PROBE(int8, neoni8mm, "int8.neoni8mm.16chains", probe_int8_smmla<16>),
+    WC_PROBE(int8, neoni8mm, "int8.neoni8mm.24chains", probe_int8_smmla<24>),
+    WC_PROBE(int4, neoni8mm, "int4.neoni8mm.12chains.g32", probe_int4_smmla<12, 4>),
+    WC_PROBE(int4, neoni8mm, "int4.neoni8mm.12chains.g128", probe_int4_smmla<12, 16>),
+    WC_PROBE(bf16, neonbf16, "bf16.neonbf16.bfmmla.8chains", probe_bf16_bfmmla<8>),
+    WC_PROBE(bf16, neonbf16, "bf16.neonbf16.bfmmla.16chains", probe_bf16_bfmmla<16>),
+    WC_PROBE(bf16, neonbf16, "bf16.neonbf16.bfmmla.24chains", probe_bf16_bfmmla<24>),
+    WC_PROBE(bf16, neonbf16, "bf16.neonbf16.bfdot.8chains", probe_bf16_bfdot<8>),
+    WC_PROBE(bf16, neonbf16, "bf16.neonbf16.bfdot.16chains", probe_bf16_bfdot<16>),
+    WC_PROBE(bf16, neonbf16, "bf16.neonbf16.bfdot.24chains", probe_bf16_bfdot<24>),
 #endif
 };
 

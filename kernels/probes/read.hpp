@@ -10,6 +10,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace {
@@ -57,6 +59,23 @@ struct read_avx512 {
 WC_TARGET_END
 #endif
 
+#if defined(__aarch64__)
+WC_TARGET_BEGIN(neon)
+namespace {
+struct read_neon {
+  uint8x16_t seen = {};
+  WC_INLINE void take(const char *p) {
+#pragma clang loop unroll(full)
+    for (size_t b = 0; b < read_block; b += 16) {
+      seen = vorrq_u8(seen, vld1q_u8(reinterpret_cast<const uint8_t *>(p + b)));
+    }
+    asm volatile("" : "+w"(seen));
+  }
+};
+}  // namespace
+WC_TARGET_END
+#endif
+
 // The walk is the same for every load width; it is expanded once in each region.
 #define WC_READ_PROBE(isa)                                                             \
   namespace {                                                                          \
@@ -89,6 +108,10 @@ WC_READ_PROBE(avx2)
 WC_TARGET_END
 WC_TARGET_BEGIN(avx512)
 WC_READ_PROBE(avx512)
+WC_TARGET_END
+#elif defined(__aarch64__)
+WC_TARGET_BEGIN(neon)
+WC_READ_PROBE(neon)
 WC_TARGET_END
 #endif
 #undef WC_READ_PROBE

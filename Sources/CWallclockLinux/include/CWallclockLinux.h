@@ -29,6 +29,9 @@ uint64_t wcl_xcr0(void);
 // Asks the kernel to let this process use AMX tiles (arch_prctl ARCH_REQ_XCOMP_PERM); 0 or -errno.
 int wcl_request_amx(void);
 
+// The auxiliary vector's AT_HWCAP (1) or AT_HWCAP2 (2) on Arm; 0 elsewhere.
+uint64_t wcl_hwcap(int which);
+
 // Tells the core that this is a spin loop.
 static inline void wcl_pause(void) {
 #if defined(__x86_64__)

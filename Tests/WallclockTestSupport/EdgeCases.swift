@@ -1,0 +1,236 @@
+import WallclockCore
+import WallclockKernels
+
+/// Cases at the edges of every tile up to 8×16 and of every k-step up to eight values, with what the
+/// oracles say: what `scripts/test-arm` runs on emulated Arm CPUs, whose tiles no table of this host names.
+extension KernelCases {
+  package static func edges(seed: UInt64) -> CaseFile {
+    var made = KernelCases(empty: seed)
+    for (a, b) in operandTypes { made.addGemmEdges(a: a, b: b, seed: seed) }
+    for pattern in AttentionOracle.Pattern.allCases {
+      for mask in Mask.allCases {
+        for (queries, keys, d) in attentionEdges {
+          made.addAttention(
+            AttentionOracle(queries: queries, keys: keys, d: d, pattern: pattern, seed: seed), mask: mask,
+            pattern: pattern)
+        }
+      }
+    }
+    for columns in [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130, 384] {
+      made.addRowwise(4, columns)
+    }
+    made.addGELU()
+    return CaseFile(made.cases)
+  }
+
+  private static let attentionEdges = [
+    (1, 1, 1), (5, 17, 4), (8, 16, 16), (9, 33, 17), (13, 31, 32), (19, 50, 63), (3, 0, 8), (9, 3, 5),
+  ]
+
+  private static let operandTypes: [(ElementType, ElementType)] =
+    [(.f32, .f32), (.f32, .bf16), (.bf16, .bf16), (.s8, .s8), (.s16, .s8)]
+    + [.q4g32, .q4g64, .q4g128].flatMap { [(ElementType.s8, $0), (.f32, $0), (.bf16, $0)] }
+}
+
+// MARK: - GEMM
+
+/// One call on the first rows and columns of an oracle.
+private struct GemmEdge {
+  var m, n: Int
+  var split = 0
+  var prefetch = 0
+  var epilogue: Epilogue
+  var inPlace = false
+  var note = ""
+}
+
+extension KernelCases {
+  private mutating func addGemmEdges(a: ElementType, b: ElementType, seed: UInt64) {
+    let rows = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 17]
+    let columns = [1, 3, 4, 7, 8, 9, 11, 12, 13, 15, 16, 17, 25, 31, 33, 49]
+    let depths = b.groupSize.map { [0, $0, 2 * $0, 3 * $0] } ?? [0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 31, 33, 64, 129]
+    let splits = b.groupSize.map { [0, $0] } ?? [0, 8, 0, 32]
+    var turn = 0
+    for k in depths {
+      for pattern in Self.patterns(a) where pattern == .random || [17, 64].contains(k) || (b.groupSize.map { k == 2 * $0 } ?? false) {
+        var oracle = GemmOracle(
+          a: a, b: b, rows: rows.last!, columns: columns.last!, k: k, pattern: pattern, seed: seed &+ UInt64(k))
+        for n in columns {
+          turn += 1
+          let edge = GemmEdge(
+            m: rows[turn * 5 % rows.count], n: n, split: splits[turn % splits.count], prefetch: turn % 3 * 512,
+            epilogue: Epilogue(rawValue: turn * 3 % 8), inPlace: turn % 2 == 0, note: pattern.rawValue)
+          addGemmEdge(oracle, edge)
+        }
+        if k == 0 { addGemmEdge(oracle, GemmEdge(m: 0, n: 9, epilogue: .bias)) }
+        guard pattern == .random, k >= 8 else { continue }
+        // A NaN or an infinity stays in its row, and a row is alone in the second half of a pair.
+        let poisoned = turn % 5
+        if oracle.isInteger { oracle.poisonRow(poisoned) } else { oracle.setActivation(poisoned, k / 2, turn % 2 == 0 ? .nan : .infinity) }
+        addGemmEdge(oracle, GemmEdge(m: 5, n: 17, epilogue: [.bias, .gelu], note: "poisoned"))
+      }
+    }
+  }
+
+  private static func patterns(_ a: ElementType) -> [GemmPattern] {
+    switch a {
+    case .f32: [.random, .extreme, .greatest, .cancelling, .denormal]
+    // The instructions take bf16 subnormals as zero.
+    case .bf16: [.random, .extreme, .greatest, .cancelling]
+    default: [.random, .extreme, .greatest]
+    }
+  }
+
+  private mutating func addGemmEdge(_ oracle: GemmOracle, _ edge: GemmEdge) {
+    // The bounds depend on a row's operand types alone.
+    guard let row = KernelTable.all.first(where: { $0.a == oracle.a && $0.b == oracle.b }) else { return }
+    let (m, n, k) = (edge.m, edge.n, oracle.k)
+    let ends = edge.epilogue
+    var arrays = [Self.activations(oracle, m), Self.weights(oracle, n)]
+    if oracle.isInteger {
+      arrays.append(.input("a_scale", Array(oracle.activationScales[..<m]), columns: m))
+      if !oracle.activationOffsets.isEmpty {
+        arrays.append(.input("a_offset", Array(oracle.activationOffsets[..<m]), columns: m))
+      }
+      if let group = oracle.b.groupSize {
+        let sums = (0..<m).flatMap { i in (0..<k / group).map { oracle.groupSum(i, $0) } }
+        arrays.append(.input("a_sum", sums, rows: m, columns: k / group, stride: k / group + 1))
+      }
+    }
+    if !oracle.weightScales.isEmpty || oracle.b.groupSize != nil {
+      let scales = oracle.b.groupSize.map { k / $0 } ?? 1
+      arrays.append(.input("weight_scales", Array(oracle.weightScales[..<(n * scales)]), rows: n, columns: scales))
+    }
+    if ends.contains(.bias) { arrays.append(.input("bias", Array(oracle.bias[..<n]), columns: n)) }
+    let residual = (0..<m * n).map { oracle.residual[$0 / n * oracle.columns + $0 % n] }
+    let expected = Self.expectation(oracle, edge, row, residual)
+    if ends.contains(.residual), edge.inPlace {
+      arrays.append(.inPlace("c", alias: "residual", residual, rows: m, columns: n, stride: n + 3, expected))
+    } else {
+      if ends.contains(.residual) {
+        arrays.append(.input("residual", residual, rows: m, columns: n, stride: n + 1))
+      }
+      arrays.append(.output("c", Float.self, rows: m, columns: n, stride: n + 2, expected))
+    }
+    cases.append(
+      KernelCase(
+        kernel: "gemm_\(oracle.a.rawValue)\(oracle.b.rawValue)_*",
+        label: "m=\(m) n=\(n) k=\(k) k_block=\(edge.split) ends=\(ends.rawValue) \(edge.note)",
+        scalars: [
+          "m": Double(m), "n": Double(n), "k": Double(k), "k_block": Double(edge.split),
+          "gelu": ends.contains(.gelu) ? 1 : 0, "prefetch": Double(edge.prefetch),
+        ], arrays: arrays))
+  }
+
+  /// Integer kernels give the bits of the ABI's arithmetic; GELU's own bits are left to the comparison
+  /// with the scalar row.
+  private static func expectation(
+    _ oracle: GemmOracle, _ edge: GemmEdge, _ row: KernelDescriptor, _ residual: [Float]
+  ) -> CaseExpectation<Float> {
+    let ends = edge.epilogue
+    let places = (0..<edge.m * edge.n).map { ($0 / edge.n, $0 % edge.n) }
+    let exact = places.map { i, j in
+      oracle.isInteger
+        ? oracle.exactSum(i, j, ends) + (ends.contains(.residual) ? oracle.residual[i * oracle.columns + j] : 0) : .nan
+    }
+    if oracle.isInteger, !ends.contains(.gelu), exact.allSatisfy({ !$0.isNaN }) { return .exact(exact) }
+    let values = places.map { i, j in oracle.value(i, j, ends) }
+    let bounds = zip(values, residual).map { of, added in
+      Tolerance.gemm(
+        row, k: oracle.k, epilogue: ends, value: of.value, magnitude: of.magnitude,
+        residual: ends.contains(.residual) ? Double(added) : 0)
+    }
+    return .elementwise(values.map(\.value), bounds: bounds)
+  }
+
+  /// Rows padded with zeros to a multiple of every kr.
+  private static func activations(_ oracle: GemmOracle, _ m: Int) -> CaseArray {
+    let k = oracle.k
+    let padded = (k + 7) / 8 * 8
+    func stored<T: CaseElement>(_ gap: Int, _ convert: (Double) -> T) -> CaseArray {
+      let values = (0..<m * padded).map { at in
+        convert(at % padded < k ? oracle.activations[at / padded * k + at % padded] : 0)
+      }
+      return .input("a", values, rows: m, columns: padded, stride: padded + gap)
+    }
+    switch oracle.a {
+    case .f32: return stored(3, Float.init)
+    case .bf16: return stored(1, bf16Pattern)
+    case .s8: return stored(5) { Int8($0) }
+    default: return stored(3) { Int16($0) }
+    }
+  }
+
+  private static func weights(_ oracle: GemmOracle, _ n: Int) -> CaseArray {
+    let values = oracle.weights[..<(n * oracle.k)]
+    switch oracle.b {
+    case .f32: return .input("weights", values.map { Float($0) }, rows: n, columns: oracle.k)
+    case .bf16: return .input("weights", values.map(bf16Pattern), rows: n, columns: oracle.k)
+    case .s8: return .input("weights", values.map { Int8($0) }, rows: n, columns: oracle.k)
+    default: return .input("weights", values.map { UInt8($0 + 8) }, rows: n, columns: oracle.k)
+    }
+  }
+
+  /// The bits of a value that a bf16 holds.
+  private static func bf16Pattern(_ value: Double) -> UInt16 {
+    UInt16(truncatingIfNeeded: Float(value).bitPattern >> 16)
+  }
+}
+
+// MARK: - Attention
+
+extension KernelCases {
+  private mutating func addAttention(_ oracle: AttentionOracle, mask: Mask, pattern: AttentionOracle.Pattern) {
+    // All queries but the first two, as one block of a sequence.
+    let first = min(2, oracle.queries - 1)
+    let (queries, keys, d) = (oracle.queries - first, oracle.keys, oracle.d)
+    var o: [Double] = []
+    var magnitude = 0.0
+    for i in first..<oracle.queries {
+      o += oracle.output(i, total: oracle.queries, mask: mask)
+      magnitude += oracle.magnitude(i, total: oracle.queries, mask: mask).reduce(0) { $0 + $1 * $1 }
+    }
+    cases.append(
+      KernelCase(
+        kernel: "attention_f32f32_*", label: "tq=\(queries) tk=\(keys) d=\(d) \(mask) \(pattern)",
+        scalars: [
+          "tq": Double(queries), "tk": Double(keys), "d": Double(d), "q_first": Double(first),
+          "tq_total": Double(oracle.queries), "scale": Double(oracle.scale), "causal": mask == .causal ? 1 : 0,
+          "bq": 6, "bk": 16,
+        ],
+        arrays: [
+          .input("q", Array(oracle.q[(first * d)...]), rows: queries, columns: d, stride: d + 1),
+          .input("k", oracle.k, rows: keys, columns: d, stride: d + 3),
+          .input("v", oracle.v, rows: keys, columns: d, stride: d + 5),
+          .output(
+            "o", Float.self, rows: queries, columns: d, stride: d + 2,
+            .frobenius(
+              o, relative: Tolerance.attention(norm: 1, magnitude: 0),
+              absolute: Tolerance.attention(norm: 0, magnitude: magnitude.squareRoot()))),
+        ]))
+  }
+}
+
+// MARK: - GELU
+
+extension KernelCases {
+  /// Where GELU changes its ways: zeros, the ends of f32, the tail down to underflow, and between.
+  private mutating func addGELU() {
+    let edges: [Float] = [
+      0, -0.0, .nan, .infinity, -.infinity, .greatestFiniteMagnitude, -.greatestFiniteMagnitude, .leastNormalMagnitude,
+      -.leastNormalMagnitude, .leastNonzeroMagnitude, -.leastNonzeroMagnitude, 16, -16, 15.99, -15.99, 5.5, -5.5, -12.9,
+    ]
+    let x = edges + (0..<982).map { -14 + Float($0) * 0.0285 }
+    let expected = x.map { exactGELU(Double($0)) }
+    let bounds = zip(x, expected).map { x, y in
+      x.isFinite ? (5 + 2 * Double(x) * Double(x)) * Tolerance.u * abs(y) + 1e-12 : 0
+    }
+    cases.append(
+      KernelCase(
+        kernel: "gelu_f32_*", label: "where it changes its ways", scalars: ["rows": 1, "columns": Double(x.count)],
+        arrays: [
+          .input("x", x, columns: x.count),
+          .output("y", Float.self, columns: x.count, .elementwise(expected, bounds: bounds)),
+        ]))
+  }
+}
