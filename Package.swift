@@ -42,7 +42,7 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
   ],
   targets: [
-    .target(name: "CWallclockKernels", path: "kernels", exclude: ["check", "README.md"]),
+    .target(name: "CWallclockKernels", path: "kernels", exclude: ["backends", "check", "README.md"]),
     .target(
       name: "CWallclockLinux",
       linkerSettings: [.linkedLibrary("numa"), .linkedLibrary("pfm")]),

@@ -2,6 +2,9 @@ import ArgumentParser
 import Foundation
 import Wallclock
 
+// Foundation has a Measurement too.
+import struct WallclockCore.Measurement
+
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
@@ -11,6 +14,7 @@ struct BenchCommand: AsyncParsableCommand {
         wallclock bench --op gemm --types f32 w8a8 --m 1 16 128 --n 1536 --k 384 --threads 2
         wallclock bench --shapes profiles/shapes/minilm.shapes --json
         wallclock bench kernel gemm_f32f32_avx2 --op gemm --m 128 --n 1536 --k 384
+        wallclock bench --backend onednn --op gemm --types f32 bf16 w8a8 --m 128 --n 1536 --k 384 --threads 2
         wallclock bench compare KERNEL default --op gemm --m 128 --n 1536 --k 384
       --json is Google Benchmark's format.
       """,
@@ -24,7 +28,9 @@ struct BenchCommand: AsyncParsableCommand {
 /// What every benchmark is told.
 struct BenchOptions: ParsableArguments {
   @OptionGroup var selection: ProblemOptions
-  @Option(name: .long, help: "scalar, simd or threaded; default by --threads.") var backend: Backend?
+  @Option(name: .long, help: "scalar, simd, threaded, or a plug-in that `wallclock host` lists; default by --threads.")
+  var backend: Backend?
+  @OptionGroup var plugins: BackendOptions
   @Option(name: .long, help: "Threads.") var threads = 1
   @Option(name: .customLong("min-time"), help: "Seconds to sample each entry for at most; default 0.5, for `compare` 2, with external programs 20.")
   var seconds: Double?
@@ -35,8 +41,8 @@ struct BenchOptions: ParsableArguments {
       throw ValidationError("--min-time \(seconds): expected 0 to 600 seconds")
     }
     if backend == .numa { throw ValidationError("--backend numa: not available for single kernels; use threaded") }
-    if let backend, backend != .threaded, threads > 1 {
-      throw ValidationError("--backend \(backend.rawValue) runs on one thread; leave out --threads")
+    if let backend, backend.plugin == nil, backend != .threaded, threads > 1 {
+      throw ValidationError("--backend \(backend) runs on one thread; leave out --threads")
     }
   }
 
@@ -64,13 +70,13 @@ struct BenchOptions: ParsableArguments {
         throw InputError(.unavailable, "the host's profile has no schedule for \(problem) at \(threads) threads; tune it first")
       }
       return found.schedule
-    case Backend.scalar.rawValue:
+    case "\(Backend.scalar)":
       var scalar = machine
       scalar.isa = [.scalar]
       return try ScheduleSpace.standard(for: problem, threads: 1, machine: scalar)
-    case Backend.simd.rawValue:
+    case "\(Backend.simd)":
       return try ScheduleSpace.standard(for: problem, threads: 1, machine: machine)
-    case Backend.threaded.rawValue:
+    case "\(Backend.threaded)":
       return try ScheduleSpace.standard(for: problem, threads: threads, machine: machine)
     default:
       let kernel = try KernelTable.named(name)
@@ -82,7 +88,9 @@ struct BenchOptions: ParsableArguments {
   }
 }
 
-extension Backend: ExpressibleByArgument {}
+extension Backend: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}
 
 struct BenchKernelCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -99,6 +107,9 @@ struct BenchKernelCommand: AsyncParsableCommand {
 
   func validate() throws {
     guard (1...10_000).contains(repetitions) else { throw ValidationError("--repetitions \(repetitions): expected 1 to 10000") }
+    if let filter, let plugin = bench.backend?.plugin {
+      throw ValidationError("\"\(filter)\" filters kernels of this program; \(plugin) has its own")
+    }
   }
 
   func run() async throws {
@@ -114,20 +125,37 @@ struct BenchKernelCommand: AsyncParsableCommand {
       defer { pool.shutdown() }
       let probes = CeilingProbes(machine: machine)
       let progress = Progress("bench")
+      let process = try bench.backend?.plugin.map { try bench.plugins.start($0, threads: bench.threads) }
       var entries: [GoogleBenchmark.Entry] = []
       for (index, problem) in problems.enumerated() {
         progress.update(done: index, total: problems.count, detail: "\(problem)")
+        func append(prepareTime: Double? = nil, _ measure: () throws -> Measurement) throws {
+          for repetition in 0..<repetitions {
+            if Interruption.isRequested { throw InputError(.unavailable, "interrupted") }
+            var entry = GoogleBenchmark.Entry(
+              try measure(), family: entries.count / repetitions, repetition: repetition, of: repetitions)
+            entry.prepare_time = prepareTime
+            entries.append(entry)
+          }
+        }
+        if let process {
+          guard process.description.row(for: problem) != nil || problems.count == 1 else {
+            progress.note("skipped \(problem): \(process.description.name) does not take it")
+            continue
+          }
+          let (check, nanoseconds) = try process.prepare(problem)
+          try append(prepareTime: nanoseconds) {
+            try process.measure(problem, check: check, on: pool, options: bench.sampling, probes: probes)
+          }
+          continue
+        }
         for schedule in try schedules(for: problem, machine: machine) {
           if Interruption.isRequested { throw InputError(.unavailable, "interrupted") }
           let prepared = try problem.prepare(schedule, machine: machine)
           let check = try prepared.check(on: pool)
-          for repetition in 0..<repetitions {
-            if Interruption.isRequested { throw InputError(.unavailable, "interrupted") }
-            let measurement = try MeasuredRun.measure(
+          try append {
+            try MeasuredRun.measure(
               prepared, check: check, on: pool, options: bench.sampling, probes: probes, isCancelled: { Interruption.isRequested })
-            entries.append(
-              GoogleBenchmark.Entry(
-                measurement, family: entries.count / repetitions, repetition: repetition, of: repetitions))
           }
         }
       }

@@ -7,11 +7,12 @@ struct BenchCompareCommand: AsyncParsableCommand {
     commandName: "compare",
     abstract: "The ratio of two ways of doing the same, sampled in turn in one run.",
     discussion: """
-      A and B are `default`, `tuned`, a backend (scalar, simd, threaded), a kernel's name, or
-      `exec:COMMAND`: any program that speaks the sample protocol (see scripts/README.md), which is
-      stopped while the other side runs.
+      A and B are `default`, `tuned`, a backend (scalar, simd, threaded, or a plug-in that `wallclock host`
+      lists), a kernel's name, or `exec:COMMAND`: any program that speaks the sample protocol (see
+      scripts/README.md). Plug-ins and programs are stopped while the other side runs.
       Examples:
         wallclock bench compare simd threaded --op gemm --m 128 --n 1536 --k 384 --threads 2
+        wallclock bench compare default onednn --op gemm --types w8a8 --m 128 --n 1536 --k 384 --threads 2
         wallclock bench compare default "exec:python3 scripts/examples/numpy_gemm.py 128 1536 384" \\
           --op gemm --m 128 --n 1536 --k 384
       The ratio is time of A over time of B: above 1, B is faster. Its interval holds whenever one
@@ -23,7 +24,7 @@ struct BenchCompareCommand: AsyncParsableCommand {
   @OptionGroup var bench: BenchOptions
   @Option(name: .long, help: "Differences up to this count as none; default: the noise floor of this host, measured first.")
   var margin: FractionArgument?
-  @Flag(name: .long, help: "Compare each external program with a second copy of itself first: its noise floor.")
+  @Flag(name: .long, help: "Compare each plug-in or program with a second copy of itself first: its noise floor.")
   var floor = false
   @Option(name: .long, help: "Stop once the interval is within this fraction of the ratio.")
   var precision = FractionArgument(argument: "1%")!
@@ -37,12 +38,21 @@ struct BenchCompareCommand: AsyncParsableCommand {
       throw ValidationError("\"\(side)\" names no command; expected exec:COMMAND")
     }
     if floor, margin != nil { throw ValidationError("give --margin or --floor, not both") }
-    if floor, ![a, b].contains(where: { $0.hasPrefix("exec:") }) {
-      throw ValidationError("--floor is for external programs; that of this one is always measured")
+    if floor, ![a, b].contains(where: isElsewhere) {
+      throw ValidationError("--floor is for plug-ins and external programs; that of this one is always measured")
     }
     if let backend = bench.backend {
-      throw ValidationError("--backend \(backend.rawValue): name it as A or B")
+      throw ValidationError("--backend \(backend): name it as A or B")
     }
+  }
+
+  /// Whether a side runs in a process of its own: a program, or a plug-in backend.
+  private func isElsewhere(_ side: String) -> Bool { side.hasPrefix("exec:") || plugin(side) != nil }
+
+  /// The name of a plug-in backend: a word that is none of this program's own.
+  private func plugin(_ side: String) -> String? {
+    guard !["default", "tuned"].contains(side), (try? KernelTable.named(side)) == nil else { return nil }
+    return Backend(side)?.plugin
   }
 
   struct Report: Encodable {
@@ -57,7 +67,7 @@ struct BenchCompareCommand: AsyncParsableCommand {
     var outcome: Decision.Outcome
     var margin: Double
     /// How the margin came about: `given`, `measured` (never below `DecisionRule.leastMargin`), or
-    /// `assumed` for external programs that were not measured against themselves.
+    /// `assumed` for plug-ins and external programs that were not measured against themselves.
     var marginSource: String
     var stop: Decision.Stop
     /// Pairs of samples that count, and those dropped for being preempted.
@@ -98,6 +108,17 @@ struct BenchCompareCommand: AsyncParsableCommand {
       String(side.dropFirst(5)), patience: .milliseconds(Int64(timeout * 1000)), isCancelled: { Interruption.isRequested })
   }
 
+  /// A side in a process of its own, checked before where that can be.
+  private func startElsewhere(_ name: String, for problem: Problem?) throws -> (side: any ComparedSide, label: String) {
+    guard let plugin = plugin(name), let problem else {
+      let program = try start(name)
+      return (program, program.name)
+    }
+    let process = try bench.plugins.start(plugin, threads: bench.threads)
+    _ = try process.prepare(problem)
+    return (BackendSide(process), "\(process.schedule)")
+  }
+
   private func rule(margin: Double, defaultSeconds: Double) -> DecisionRule {
     var rule = DecisionRule(.either, margin: margin)
     rule.precision = precision.value
@@ -109,7 +130,7 @@ struct BenchCompareCommand: AsyncParsableCommand {
   private static let externalSeconds = 20.0
 
   private func compareExternal() throws -> Report {
-    let margin = try self.margin?.value ?? externalFloor()
+    let margin = try self.margin?.value ?? externalFloor(of: nil)
     let (first, second) = (try start(a), try start(b))
     let decision = try PairedComparison.decide(
       first, second, rule: rule(margin: margin, defaultSeconds: Self.externalSeconds), clock: .system(),
@@ -117,17 +138,18 @@ struct BenchCompareCommand: AsyncParsableCommand {
     return report(nil, first.name, second.name, decision)
   }
 
-  /// The largest difference of an external program and a second copy of it, with --floor; the least
-  /// margin without.
-  private func externalFloor() throws -> Double {
+  /// The largest difference of a plug-in or program and a second copy of it, with --floor; the least margin
+  /// without.
+  private func externalFloor(of problem: Problem?) throws -> Double {
     guard floor else { return DecisionRule.leastMargin }
-    return try Set([a, b].filter { $0.hasPrefix("exec:") }).reduce(DecisionRule.leastMargin) { largest, command in
+    return try Set([a, b].filter(isElsewhere)).reduce(DecisionRule.leastMargin) { largest, command in
       var rule = rule(margin: 0, defaultSeconds: Self.externalSeconds)
       // Not a verdict is wanted but the difference, from as many pairs as a comparison has.
       rule.precision = 0
       rule.maximumPairs = 100
       let same = try PairedComparison.decide(
-        try start(command), try start(command), rule: rule, clock: .system(), isCancelled: { Interruption.isRequested })
+        try startElsewhere(command, for: problem).side, try startElsewhere(command, for: problem).side, rule: rule,
+        clock: .system(), isCancelled: { Interruption.isRequested })
       return max(largest, abs(same.ratio - 1), abs(1 / same.ratio - 1))
     }
   }
@@ -135,10 +157,11 @@ struct BenchCompareCommand: AsyncParsableCommand {
   /// What the first side that runs here differs from itself by; each has its own operands in memory
   /// when the two kernels are not the same.
   private func floor(of problem: Problem, machine: Fingerprint, pool: ThreadPool) throws -> Double {
-    let schedules = try [a, b].filter { !$0.hasPrefix("exec:") }.map { try bench.schedule($0, for: problem, machine: machine) }
-    let executor: any Executor = schedules[0].threads == 1 ? SerialExecutor() : pool
+    let schedules = try [a, b].filter { !isElsewhere($0) }.map { try bench.schedule($0, for: problem, machine: machine) }
+    guard let first = schedules.first else { return DecisionRule.leastMargin }
+    let executor: any Executor = first.threads == 1 ? SerialExecutor() : pool
     return try NoiseFloor.measure(
-      problem, schedules[0], apart: schedules.count == 1 || schedules[0].kernel != schedules[1].kernel, on: executor,
+      problem, first, apart: schedules.count == 1 || first.kernel != schedules[1].kernel, on: executor,
       machine: machine, isCancelled: { Interruption.isRequested })
   }
 
@@ -150,10 +173,7 @@ struct BenchCompareCommand: AsyncParsableCommand {
       let counter = RunCounter()
       var shared: (any PreparedProblem)?
       func side(_ name: String) throws -> (side: any ComparedSide, label: String) {
-        if name.hasPrefix("exec:") {
-          let program = try start(name)
-          return (program, program.name)
-        }
+        if isElsewhere(name) { return try startElsewhere(name, for: problem) }
         let schedule = try bench.schedule(name, for: problem, machine: machine)
         let prepared = try shared?.rescheduled(schedule) ?? problem.prepare(schedule, machine: machine)
         shared = prepared
@@ -162,9 +182,9 @@ struct BenchCompareCommand: AsyncParsableCommand {
         return (InProcessSide(prepared, on: executor, countedBy: counter), "\(schedule)")
       }
       let (first, second) = (try side(a), try side(b))
-      let isExternal = first.side is ExternalSide || second.side is ExternalSide
+      let isExternal = isElsewhere(a) || isElsewhere(b)
       let margin = try self.margin?.value ?? max(
-        floor(of: problem, machine: machine, pool: pool), isExternal ? externalFloor() : 0)
+        floor(of: problem, machine: machine, pool: pool), isExternal ? externalFloor(of: problem) : 0)
       let decision = try PairedComparison.decide(
         first.side, second.side, rule: rule(margin: margin, defaultSeconds: isExternal ? Self.externalSeconds : 2),
         clock: .system(watching: [pool]),
@@ -177,7 +197,7 @@ struct BenchCompareCommand: AsyncParsableCommand {
     Report(
       problem: problem, a: nameA, b: nameB, ratio: decision.ratio, interval: decision.interval, confidence: decision.confidence,
       significant: decision.isSignificant, outcome: decision.outcome, margin: decision.margin,
-      marginSource: margin != nil ? "given" : [a, b].contains(where: { $0.hasPrefix("exec:") }) && !floor ? "assumed" : "measured", stop: decision.stop, samples: decision.pairs,
+      marginSource: margin != nil ? "given" : [a, b].contains(where: isElsewhere) && !floor ? "assumed" : "measured", stop: decision.stop, samples: decision.pairs,
       dropped: decision.droppedPairs, aNanoseconds: decision.a.medianNanoseconds,
       bNanoseconds: decision.b.medianNanoseconds)
   }

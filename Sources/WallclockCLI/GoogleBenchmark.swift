@@ -71,6 +71,8 @@ struct GoogleBenchmark: Encodable {
     var worst_error_over_tolerance: Double
     var ceilings: [Ceiling]
     var counters: CounterReading
+    /// Nanoseconds a plug-in backend took to pack the weights, which is part of no run.
+    var prepare_time: Double?
 
     /// - Parameter family: numbers Problem and Schedule; repetitions share it.
     init(_ m: Measurement, family: Int, repetition: Int, of repetitions: Int) {

@@ -5,7 +5,7 @@ import Wallclock
 struct HostCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "host",
-    abstract: "Shows this host: topology, ISA, caches, NUMA, counters, measured ceilings.",
+    abstract: "Shows this host: topology, ISA, caches, NUMA, counters, plug-in backends, measured ceilings.",
     discussion: """
       Example:
         wallclock host --json
@@ -16,6 +16,7 @@ struct HostCommand: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
   @Flag(name: .customLong("no-ceilings"), help: "Skip measuring ceilings, which takes some seconds.")
   var noCeilings = false
+  @OptionGroup var backends: BackendOptions
 
   struct Counters: Encodable {
     var state: CounterState
@@ -23,6 +24,28 @@ struct HostCommand: AsyncParsableCommand {
     /// Events that can be read and what they counted in a short loop.
     var events: [String: Double]
     var unavailable: [String: String]
+  }
+
+  /// A plug-in library that was found.
+  struct Backend: Encodable {
+    /// Absent when it could not be asked.
+    var name: String?
+    /// Of what computes.
+    var version: String?
+    var path: String
+    var problems: [String]
+    /// `FoundBackend.State`.
+    var state: String
+    var reason: String
+
+    init(_ found: FoundBackend) {
+      name = found.description?.name
+      version = found.description?.version
+      path = found.path
+      problems = (found.description?.problems ?? []).map(\.description)
+      state = found.state.rawValue
+      reason = found.reason
+    }
   }
 
   struct Report: Encodable {
@@ -34,12 +57,14 @@ struct HostCommand: AsyncParsableCommand {
     var counters: Counters
     var ceilings: [Ceiling]
     var kernels: [String: Int]
+    var backends: [Backend]
     var notes: [String]
   }
 
   func run() async throws {
     try await reportingFailures {
       let machine = Machine.host.fingerprint
+      let catalog = try backends.catalog()
       var ceilings: [Ceiling] = []
       if !noCeilings {
         let probes = CeilingProbes(machine: machine)
@@ -72,7 +97,8 @@ struct HostCommand: AsyncParsableCommand {
         counters: Counters(
           state: reading.state, reason: reading.reason, events: reading.values,
           unavailable: reading.unavailable),
-        ceilings: ceilings, kernels: runnable.mapValues(\.count), notes: Machine.host.notes)
+        ceilings: ceilings, kernels: runnable.mapValues(\.count), backends: catalog.found.map(Backend.init),
+        notes: Machine.host.notes + catalog.notes)
       try output.print(report, text: Self.text(report))
     }
   }
@@ -97,6 +123,11 @@ struct HostCommand: AsyncParsableCommand {
       "Kernels     "
         + report.kernels.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", "),
     ]
+    lines += report.backends.map { backend in
+      let who = backend.name.map { "\($0) (\(backend.version ?? ""))" } ?? backend.path
+      let what = backend.reason.isEmpty ? backend.problems.joined(separator: ", ") : "\(backend.state): \(backend.reason)"
+      return "Backend     \(who): \(what)"
+    }
     lines += report.notes.map { "Note        \($0)" }
     if !report.ceilings.isEmpty {
       var table = TextTable(columns: [

@@ -17,5 +17,6 @@ struct WallclockCommand: AsyncParsableCommand {
     subcommands: [
       HostCommand.self, BenchCommand.self, TuneCommand.self, ProfileCommand.self, PlanCommand.self,
       ExplainCommand.self, RunCommand.self, VerifyCommand.self, TuneWorkerCommand.self, TuneMeasureCommand.self,
+      BackendWorkerCommand.self,
     ])
 }

@@ -56,6 +56,7 @@ public struct Epilogue: OptionSet, Hashable, Sendable, Codable {
   public static let bias = Epilogue(rawValue: 1)
   public static let gelu = Epilogue(rawValue: 2)
   public static let residual = Epilogue(rawValue: 4)
+  public static let all: Epilogue = [.bias, .gelu, .residual]
 
   private static let names: [(Epilogue, String)] = [
     (.bias, "bias"), (.gelu, "gelu"), (.residual, "residual"),

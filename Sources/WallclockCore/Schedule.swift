@@ -14,7 +14,7 @@ public enum Knob: String, Hashable, Sendable, Codable, CaseIterable, Comparable,
 }
 
 /// Who runs a kernel's blocks.
-public enum Backend: String, Hashable, Sendable, Codable, CaseIterable {
+public enum Backend: Hashable, Sendable {
   /// The scalar kernels, on the calling thread.
   case scalar
   /// The best ISA's kernels, on the calling thread.
@@ -23,6 +23,44 @@ public enum Backend: String, Hashable, Sendable, Codable, CaseIterable {
   case threaded
   /// `threaded`, with each weight shard on the node of the threads that read it.
   case numa
+  /// A library of someone else's, by the name it gives itself; it has kernels and threads of its own.
+  case plugin(String)
+
+  /// Those this program has itself.
+  public static let builtIn: [Backend] = [.scalar, .simd, .threaded, .numa]
+
+  /// The name of the library, if it is one.
+  public var plugin: String? { if case .plugin(let name) = self { name } else { nil } }
+}
+
+extension Backend: LosslessStringConvertible, Codable {
+  /// A plug-in's name: a to z, 0 to 9, - and _, a letter first, at most 31 of them.
+  public init?(_ description: String) {
+    if let own = Backend.builtIn.first(where: { $0.description == description }) {
+      self = own
+      return
+    }
+    func isLetter(_ byte: UInt8) -> Bool { (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) }
+    let bytes = Array(description.utf8)
+    guard let first = bytes.first, isLetter(first), bytes.count <= 31,
+      bytes.allSatisfy({ isLetter($0) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_") })
+    else { return nil }
+    self = .plugin(description)
+  }
+  public var description: String {
+    switch self {
+    case .scalar: "scalar"
+    case .simd: "simd"
+    case .threaded: "threaded"
+    case .numa: "numa"
+    case .plugin(let name): name
+    }
+  }
+  public init(from decoder: any Decoder) throws { self = try decoder.losslessString("backend") }
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(description)
+  }
 }
 
 /// Where memory and threads go.

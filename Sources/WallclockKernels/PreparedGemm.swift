@@ -64,6 +64,19 @@ final class GemmOperands {
   }
 }
 
+extension GemmOperands {
+  /// Writes what a run reads and writes beside weights, values unchanged, by all workers.
+  func rewriteActivations(on executor: any Executor) {
+    let s = problem.shape
+    var rows = unsafe [ActivationRows(a.unsafePointer, columns: s[.k])]
+    if problem.epilogue.contains(.residual) {
+      unsafe rows.append(ActivationRows(residual.unsafePointer, columns: s[.n]))
+      unsafe rows.append(ActivationRows(c.unsafePointer, columns: s[.n]))
+    }
+    ActivationRows.rewrite(rows, count: s[.m], on: executor)
+  }
+}
+
 /// A GEMM Problem and one Schedule.
 final class PreparedGemm: PreparedProblem {
   let schedule: Schedule
@@ -100,56 +113,74 @@ final class PreparedGemm: PreparedProblem {
       residual: operands.residual.unsafePointer, ldr: s[.n], workspace: operands.workspace, on: executor)
   }
 
-  func rewriteActivations(copy: Int, on executor: any Executor) {
-    let s = problem.shape
-    var rows = unsafe [ActivationRows(operands.a.unsafePointer, columns: s[.k])]
-    if problem.epilogue.contains(.residual) {
-      unsafe rows.append(ActivationRows(operands.residual.unsafePointer, columns: s[.n]))
-      unsafe rows.append(ActivationRows(operands.c.unsafePointer, columns: s[.n]))
-    }
-    ActivationRows.rewrite(rows, count: s[.m], on: executor)
-  }
+  func rewriteActivations(copy: Int, on executor: any Executor) { operands.rewriteActivations(on: executor) }
 
   func check(on executor: any Executor) throws(KernelError) -> CorrectnessCheck {
     let kernel = operators[0].kernel
-    let s = problem.shape
-    let (m, n, k) = (s[.m], s[.n], s[.k])
     operands.c.poison()
     run(copy: 0, on: executor)
     // The oracle starts from the activations as the kernel sees them, made by the scalar quantiser.
     let activations = try operands.oracleActivations(for: kernel)
+    return try unsafe operands.compareOutput(with: kernel.row, activations.arguments(), named: schedule) {
+      Tolerance.gemm(
+        kernel, k: operands.problem.shape[.k], epilogue: problem.epilogue, value: $0.value, magnitude: $0.magnitude,
+        residual: $0.residual)
+    }
+  }
+}
+
+/// One element of C as the oracle makes it.
+struct OracleElement {
+  var row: Int
+  var column: Int
+  var value: Double
+  /// Σ|a·w| behind it, |bias| and |residual| included.
+  var magnitude: Double
+  var residual: Double
+}
+
+extension GemmOperands {
+  /// Compares what a run left in the first output with the oracle: everything when it is small, else the
+  /// corners and a sample.
+  ///
+  /// - Parameters:
+  ///   - row: the types of A and B that the oracle multiplies.
+  ///   - activations: the A side of a call.
+  ///   - allowed: how far the output may be from an element.
+  /// - Throws: `KernelError.wrongResult`, naming the worst element.
+  func compareOutput(
+    with row: UnsafePointer<wc_kernel>, _ activations: wc_gemm_args, named schedule: Schedule,
+    allowed: (OracleElement) -> Double
+  ) throws(KernelError) -> CorrectnessCheck {
+    let s = problem.shape
+    let (m, n, k) = (s[.m], s[.n], s[.k])
+    var args = unsafe activations
+    unsafe args.bias = problem.epilogue.contains(.bias) ? UnsafePointer(bias.unsafePointer) : nil
+    unsafe args.residual = problem.epilogue.contains(.residual) ? UnsafePointer(residual.unsafePointer) : nil
+    unsafe args.ldr = n
+    unsafe args.epilogue = UInt32(problem.epilogue.rawValue)
     var random = OperandGenerator(seed: UInt64(m &* 31 &+ n))
     let samples = min(m * n, 512)
     var worst = 0.0
     var worstAt = (row: 0, column: 0, found: 0.0, expected: 0.0)
-    var args = unsafe activations.arguments()
-    unsafe args.bias = problem.epilogue.contains(.bias) ? UnsafePointer(operands.bias.unsafePointer) : nil
-    unsafe args.residual = problem.epilogue.contains(.residual) ? UnsafePointer(operands.residual.unsafePointer) : nil
-    unsafe args.ldr = n
-    unsafe args.b_sum = UnsafePointer(operators[0].weights.sums.unsafePointer)
-    unsafe args.epilogue = UInt32(problem.epilogue.rawValue)
     for sample in 0..<samples {
-      // The corners, then anywhere; everything when the output is small.
       let index =
         samples == m * n
         ? sample
         : sample < 4
           ? (sample & 1) * (n - 1) + (sample >> 1) * (m - 1) * n
           : Int(random.next() % UInt64(m * n))
-      let (row, column) = (index / n, index % n)
-      var value = 0.0
-      var magnitude = 0.0
+      var element = OracleElement(
+        row: index / n, column: index % n, value: 0, magnitude: 0,
+        residual: problem.epilogue.contains(.residual) ? Double(residual[index]) : 0)
       try unsafe WallclockKernels.check(
         wc_gemm_reference(
-          kernel.row, m, n, k, &args, operands.quantized.codes.unsafePointer,
-          operands.quantized.scales.unsafePointer, row, column, &value, &magnitude), "the oracle of \(kernel.name)")
-      let added = problem.epilogue.contains(.residual) ? Double(operands.residual[index]) : 0
-      let allowed = Tolerance.gemm(
-        kernel, k: k, epilogue: problem.epilogue, value: value, magnitude: magnitude, residual: added)
-      let error = excess(Double(operands.c[index]), value, allowed: allowed)
+          row, m, n, k, &args, quantized.codes.unsafePointer, quantized.scales.unsafePointer, element.row,
+          element.column, &element.value, &element.magnitude), "the oracle of \(schedule.kernel)")
+      let error = excess(Double(c[index]), element.value, allowed: allowed(element))
       if error > worst {
         worst = error
-        worstAt = (row, column, Double(operands.c[index]), value)
+        worstAt = (element.row, element.column, Double(c[index]), element.value)
       }
     }
     guard worst <= 1 else {

@@ -23,8 +23,19 @@ public enum Tolerance {
     _ kernel: KernelDescriptor, k: Int, epilogue: Epilogue, value: Double, magnitude: Double,
     residual: Double
   ) -> Double {
-    let exactSums = kernel.a == .s8 || kernel.a == .u8 || kernel.a == .s16
-    let groups = kernel.b?.groupSize.map { Double(max(1, k / $0)) } ?? 1
+    gemm(
+      a: kernel.a, b: kernel.b, k: k, epilogue: epilogue, value: value, magnitude: magnitude, residual: residual)
+  }
+
+  /// For the types that are multiplied.
+  ///
+  /// - Parameter rounding: how far rounding of the activations may move the sum beside.
+  static func gemm(
+    a: ElementType?, b: ElementType?, k: Int, epilogue: Epilogue, value: Double, magnitude: Double, residual: Double,
+    rounding: Double = 0
+  ) -> Double {
+    let exactSums = a == .s8 || a == .u8 || a == .s16
+    let groups = b?.groupSize.map { Double(max(1, k / $0)) } ?? 1
     let growth: Double
     if exactSums {
       growth = 4 * u + (groups > 1 ? min(8 * groups.squareRoot() * u, groups * u / (1 - groups * u)) : 0)
@@ -32,10 +43,20 @@ public enum Tolerance {
       let terms = Double(max(1, k))
       growth = min(8 * terms.squareRoot() * u, terms * u / (1 - terms * u)) + 2 * u
     }
-    var bound = growth * magnitude
+    var bound = growth * magnitude + rounding
     if epilogue.contains(.gelu) { bound = 1.13 * bound + gelu(value - residual) }
     if epilogue.contains(.residual) { bound += u * (abs(value) + abs(residual)) }
     return bound + 2 * u * abs(value) + 1e-40
+  }
+
+  /// What rounding activations to a grid of `step` may move a sum over K by: half a step each at the most, and six
+  /// deviations of as many independent errors, which are uniform over a step.
+  ///
+  /// - Parameters:
+  ///   - absolute: Σ|w| of the column.
+  ///   - squares: Σw².
+  static func rounding(step: Double, absolute: Double, squares: Double) -> Double {
+    step * min(absolute / 2, 6 * (squares / 12).squareRoot())
   }
 
   /// For GELU itself, given its value: what kernels/common/math_scalar.hpp states. Within 5 ulp above

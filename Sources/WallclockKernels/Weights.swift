@@ -43,6 +43,19 @@ public final class QuantizedWeights: Sendable {
       "quantising \(n)×\(k) weights to \(format)")
   }
 
+  /// The K values that kernels multiply by for output `n`.
+  func column(_ n: Int) -> [Float] {
+    let bytesPerCode = format == .f32 ? 4 : format == .bf16 ? 2 : 1
+    let scales = self.scales.count / max(1, self.n)
+    return unsafe [Float](unsafeUninitializedCapacity: k) { out, count in
+      let status = unsafe wc_weights_dequantize(
+        format.weightType.c, 1, k, codes.unsafePointer + n * k * bytesPerCode,
+        self.scales.unsafePointer + n * scales, out.baseAddress!, k)
+      precondition(status == WC_OK, "weights of \(format) that this object made")
+      count = k
+    }
+  }
+
   /// The values kernels multiply by, N×K f32.
   public func dequantized() throws(KernelError) -> AlignedBuffer<Float> {
     let out = AlignedBuffer<Float>(count: n * k)

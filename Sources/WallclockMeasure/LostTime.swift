@@ -20,16 +20,22 @@ final class LostTime {
   init(threads: Set<Int32>) { self.threads = threads.compactMap { WatchedThread($0) } }
 
   func total() -> UInt64 {
-    let now = nanosecondsNow()
-    // Steal is counted in ticks of 10 ms.
-    if now >= nextStealCheck {
-      nextStealCheck = now + 10_000_000
-      stolen = (CPUTimes.current()?.stolen ?? 0) * 10_000_000
-    }
+    let stolen = stolenTotal()
     guard !threads.isEmpty else { return stolen + switchesAsLoss() }
     var waited: UInt64 = 0
     for i in threads.indices { waited += threads[i].waited() }
     return stolen + waited
+  }
+
+  /// What the hypervisor took, of all CPUs.
+  func stolenTotal() -> UInt64 {
+    let now = nanosecondsNow()
+    // It is counted in ticks of 10 ms.
+    if now >= nextStealCheck {
+      nextStealCheck = now + 10_000_000
+      stolen = (CPUTimes.current()?.stolen ?? 0) * 10_000_000
+    }
+    return stolen
   }
 
   /// Without scheduler statistics every involuntary switch counts as a long wait.
@@ -43,8 +49,8 @@ final class LostTime {
 }
 
 /// What the scheduler accounts for each thread, as proc(5) shows it.
-enum SchedulerStatistics {
-  private static func threads(of process: pid_t) -> [Int32] {
+package enum SchedulerStatistics {
+  package static func threads(of process: pid_t) -> [Int32] {
     guard let directory = unsafe opendir("/proc/\(process)/task") else { return [] }
     defer { unsafe closedir(directory) }
     var result: [Int32] = []

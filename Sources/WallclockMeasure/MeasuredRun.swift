@@ -38,33 +38,48 @@ public enum MeasuredRun {
     options: SamplingOptions, probes: CeilingProbes, ceilings: [String]? = nil, counters: Bool = true,
     isCancelled: () -> Bool = { false }
   ) throws -> Measurement {
+    try measure(
+      prepared.problem, prepared.schedule, check: check, on: pool, probes: probes, ceilings: ceilings,
+      samples: {
+        var sides = [TimedSide(prepared, on: pool)]
+        return try Sampler.sample(
+          &sides, options: options, clock: .system(watching: [pool]), isCancelled: isCancelled
+        ).summaries[0]
+      },
+      counters: {
+        counters
+          ? try CounterSession(threads: pool.threadIDs).measure { prepared.run(copy: 0, on: pool) }
+          : CounterReading(state: .none, reason: "not asked for")
+      })
+  }
+
+  /// As above, where something else takes the samples.
+  ///
+  /// - Parameters:
+  ///   - pool: takes the ceilings, and is idle while samples are taken.
+  ///   - samples: takes them; called again when the cores moved, or a neighbour was loud, meanwhile.
+  package static func measure(
+    _ problem: Problem, _ schedule: Schedule, check: CorrectnessCheck, on pool: ThreadPool, probes: CeilingProbes,
+    ceilings: [String]? = nil, samples: () throws -> SampleSummary, counters: () throws -> CounterReading
+  ) throws -> Measurement {
     let times = CPUTimes.current()
-    let level = probes.levelRead(by: prepared.problem, threads: pool.workerCount)
-    let names =
-      (ceilings ?? ceilingNames(for: prepared.problem)).map { $0 == "read.dram" ? level : $0 } + ["handoff"]
+    let level = probes.levelRead(by: problem, threads: pool.workerCount)
+    let names = (ceilings ?? ceilingNames(for: problem)).map { $0 == "read.dram" ? level : $0 } + ["handoff"]
     var before: [Ceiling] = []
     var after = names.compactMap { probes.measure($0, on: pool, samples: 3) }
-    var summaries: [SampleSummary] = []
+    var summary: SampleSummary?
     // Samples from before and after the cores moved apart are of two machines: taken again, up to twice.
     for _ in 0..<3 {
       before = after
-      summaries = try patiently {
-        var sides = [TimedSide(prepared, on: pool)]
-        return try Sampler.sample(
-          &sides, options: options, clock: .system(watching: [pool]), isCancelled: isCancelled).summaries
-      }
+      summary = try patiently(samples)
       after = names.compactMap { probes.measure($0, on: pool, samples: 3) }
       if !coresMoved(between: before, and: after) { break }
     }
     // The better of the two: a ceiling is what the host can reach.
     let beside = zip(before, after).map { $0.isBetter(than: $1) ? $0 : $1 }
-    let reading =
-      counters
-      ? try CounterSession(threads: pool.threadIDs).measure { prepared.run(copy: 0, on: pool) }
-      : CounterReading(state: .none, reason: "not asked for")
     return Measurement(
-      problem: prepared.problem, schedule: prepared.schedule, check: check, samples: summaries[0],
-      counters: reading, conditions: .current(since: times), ceilings: beside)
+      problem: problem, schedule: schedule, check: check, samples: summary!, counters: try counters(),
+      conditions: .current(since: times), ceilings: beside)
   }
 
   /// Whether the latency between cores changed by more than half.

@@ -9,7 +9,7 @@ import WallclockThreads
 #endif
 
 /// When to stop sampling.
-public struct SamplingOptions: Sendable {
+public struct SamplingOptions: Sendable, Codable {
   /// Stop once the 95 % interval of the median is within this fraction of it, on either side.
   public var relativeInterval = 0.01
   public var timeCap: Duration = .milliseconds(500)
@@ -49,6 +49,12 @@ package struct SampleClock {
     let pools = executors.compactMap { $0 as? ThreadPool }
     let lost = LostTime(threads: Set(pools.flatMap(\.threadIDs)).union([wcl_gettid()]))
     return SampleClock(nanoseconds: nanosecondsNow) { lost.total() }
+  }
+
+  /// For samples that threads take which this program did not start: every thread of the process is watched.
+  package static func wholeProcess() -> SampleClock {
+    let stolen = LostTime(threads: [])
+    return SampleClock(nanoseconds: nanosecondsNow) { stolen.stolenTotal() + SchedulerStatistics.wait(ofProcess: getpid()) }
   }
 }
 

@@ -183,7 +183,7 @@ public final class Journal: Sendable {
   // MARK: - Rows
 
   /// The text a Schedule is known by; its description leaves out the backend.
-  static func key(_ schedule: Schedule) -> String { "\(schedule) backend=\(schedule.backend.rawValue)" }
+  static func key(_ schedule: Schedule) -> String { "\(schedule) backend=\(schedule.backend)" }
   static func key(_ problem: Problem) -> String { problem.description }
   static func timestamp(_ date: Date) -> String { date.ISO8601Format() }
 

@@ -82,7 +82,7 @@ public struct T4Results: Encodable, Sendable {
   private static func configuration(_ problem: Problem, _ schedule: Schedule) -> [String: Value] {
     var configuration: [String: Value] = [
       "problem": .text("\(problem)"), "kernel": .text(schedule.kernel), "threads": .count(schedule.threads),
-      "backend": .text(schedule.backend.rawValue), "placement": .text("\(schedule.placement)"),
+      "backend": .text("\(schedule.backend)"), "placement": .text("\(schedule.placement)"),
     ]
     for (knob, value) in schedule.knobs { configuration[knob.rawValue] = .count(value) }
     return configuration
