@@ -179,7 +179,7 @@ struct BenchCompareCommand: AsyncParsableCommand {
         shared = prepared
         let executor: any Executor = schedule.threads == 1 ? SerialExecutor() : pool
         _ = try prepared.check(on: executor)
-        return (InProcessSide(prepared, on: executor, countedBy: counter), "\(schedule)")
+        return (InProcessSide(prepared, on: executor, countedBy: counter, fallsAsleep: isElsewhere(a) || isElsewhere(b)), "\(schedule)")
       }
       let (first, second) = (try side(a), try side(b))
       let isExternal = isElsewhere(a) || isElsewhere(b)

@@ -16,26 +16,32 @@ package protocol ComparedSide: AnyObject {
 package final class InProcessSide: ComparedSide {
   private var side: TimedSide
   private let isHot: Bool
+  private let fallsAsleep: Bool
   private var leadsIn = false
 
-  /// - Parameter isHot: whether its operands belong in the cache, which the other side may have used.
-  package init(_ side: TimedSide, isHot: Bool) {
+  /// - Parameters:
+  ///   - isHot: whether its operands belong in the cache, which the other side may have used.
+  ///   - fallsAsleep: whether its threads may sleep by the time of the next sample: the other side has others.
+  package init(_ side: TimedSide, isHot: Bool, fallsAsleep: Bool = false) {
     self.side = side
     self.isHot = isHot
+    self.fallsAsleep = fallsAsleep
   }
 
   package convenience init(
-    _ prepared: any PreparedProblem, on executor: any Executor, countedBy counter: RunCounter,
+    _ prepared: any PreparedProblem, on executor: any Executor, countedBy counter: RunCounter, fallsAsleep: Bool = false,
     then extra: (() -> Void)? = nil
   ) {
     self.init(
-      TimedSide(prepared, on: executor, countedBy: counter, then: extra), isHot: prepared.problem.state == .hot)
+      TimedSide(prepared, on: executor, countedBy: counter, then: extra), isHot: prepared.problem.state == .hot,
+      fallsAsleep: fallsAsleep)
   }
 
   package func warmUp(minimum: Duration, _ clock: SampleClock) -> Double {
     let nanoseconds = side.calibrate(minimum: minimum, clock)
     // Refilling a private cache takes some ten microseconds: nothing to a sample of a millisecond.
-    leadsIn = isHot && nanoseconds < 1e6
+    // Waking threads takes as long, and shows in the accounts as waits for a CPU.
+    leadsIn = isHot && nanoseconds < 1e6 || fallsAsleep && nanoseconds < 1e7
     return nanoseconds
   }
 

@@ -156,5 +156,9 @@ package final class BackendSide: ComparedSide {
     try process.sample(.warmUp(minimum: minimum)).nanoseconds
   }
 
-  package func sample(_ clock: SampleClock) throws(MeasureError) -> TimedSample { try process.sample(.sample) }
+  package func sample(_ clock: SampleClock) throws(MeasureError) -> TimedSample {
+    // The threads of a pool, which may have served the other side, spin for so long.
+    usleep(UInt32(ThreadPool.defaultSpinNanoseconds / 1000 + 50))
+    return try process.sample(.sample)
+  }
 }
