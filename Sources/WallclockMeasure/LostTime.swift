@@ -48,6 +48,27 @@ final class LostTime {
   }
 }
 
+/// The same for all threads of this process, whoever started them.
+///
+/// A thread that spins by sched_yield, as those of some libraries do, stands in its run queue again and again although
+/// nobody else wants the CPU; so waits count only where the CPU went to another thread meanwhile.
+final class ProcessLostTime {
+  private let hypervisor = LostTime(threads: [])
+  private var seen: [Int32: (waits: UInt64, switches: UInt64)] = [:]
+  private var waited: UInt64 = 0
+
+  func total() -> UInt64 {
+    for thread in SchedulerStatistics.threads(of: getpid()) {
+      guard let now = SchedulerStatistics.account(ofThread: thread) else { continue }
+      if let before = seen[thread], now.switches != before.switches, now.waits > before.waits {
+        waited += now.waits - before.waits
+      }
+      seen[thread] = now
+    }
+    return hypervisor.stolenTotal() + waited
+  }
+}
+
 /// What the scheduler accounts for each thread, as proc(5) shows it.
 package enum SchedulerStatistics {
   package static func threads(of process: pid_t) -> [Int32] {
@@ -67,6 +88,22 @@ package enum SchedulerStatistics {
   static func wait(_ file: Int32) -> UInt64? {
     let fields = text(of: file, limit: 128).split(separator: UInt8(ascii: " "))
     return fields.count > 1 ? UInt64(String(decoding: fields[1], as: UTF8.self)) : nil
+  }
+
+  /// A thread of this process: nanoseconds in run queues, and how often its CPU was taken from it.
+  static func account(ofThread thread: Int32) -> (waits: UInt64, switches: UInt64)? {
+    func text(_ name: String, limit: Int) -> String? {
+      let file = unsafe open("/proc/self/task/\(thread)/\(name)", O_RDONLY | O_CLOEXEC)
+      guard file >= 0 else { return nil }
+      defer { close(file) }
+      return String(decoding: self.text(of: file, limit: limit), as: UTF8.self)
+    }
+    guard let statistics = text("schedstat", limit: 128)?.split(separator: " "), statistics.count > 1,
+      let waits = UInt64(statistics[1]),
+      let line = text("status", limit: 8192)?.split(separator: "\n").first(where: { $0.hasPrefix("nonvoluntary_ctxt_switches:") }),
+      let switches = line.split(whereSeparator: \.isWhitespace).last.flatMap({ UInt64($0) })
+    else { return nil }
+    return (waits, switches)
   }
 
   /// The waits of all threads of another process; 0 where that is not known.

@@ -53,8 +53,8 @@ package struct SampleClock {
 
   /// For samples that threads take which this program did not start: every thread of the process is watched.
   package static func wholeProcess() -> SampleClock {
-    let stolen = LostTime(threads: [])
-    return SampleClock(nanoseconds: nanosecondsNow) { stolen.stolenTotal() + SchedulerStatistics.wait(ofProcess: getpid()) }
+    let lost = ProcessLostTime()
+    return SampleClock(nanoseconds: nanosecondsNow) { lost.total() }
   }
 }
 

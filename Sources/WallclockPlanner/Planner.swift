@@ -110,7 +110,8 @@ public enum Planner {
       baseline: baselinePlan,
       optimalityGap: request.objective == .memory
         ? 0 : max(0, chosen.candidate.nanoseconds / optimum.candidate.nanoseconds - 1),
-      warnings: warnings(chosenPlan, profile: profile))
+      warnings: warnings(chosenPlan, profile: profile)
+        + fasterBackends(chosenPlan, dense: baselinePlan, profile: profile, noise: noise))
   }
 
   /// Taken for the noise floor where the profile has none.

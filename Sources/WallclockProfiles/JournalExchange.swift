@@ -83,9 +83,20 @@ extension Journal {
           sql: """
             SELECT content FROM (\(newestWinner)) AS winner
               JOIN measurement USING (machineID, pass, problem, threads)
-            WHERE age = 1 AND measurement.schedule <> winner.schedule
+            WHERE age = 1 AND measurement.schedule <> winner.schedule AND NOT (\(Self.isOfPlugin))
             ORDER BY problem, threads, medianNanoseconds, measurement.schedule
             """, arguments: [machine]) : nil
+      let baselines = try String.fetchAll(
+        db,
+        sql: """
+          SELECT content FROM (
+            SELECT content, problem, threads, schedule,
+              ROW_NUMBER() OVER (PARTITION BY problem, schedule ORDER BY pass DESC) AS age
+            FROM measurement JOIN (SELECT DISTINCT problem, threads FROM winner WHERE machineID = ?1)
+              USING (problem, threads)
+            WHERE machineID = ?1 AND \(Self.isOfPlugin)
+          ) WHERE age = 1 ORDER BY problem, threads, schedule
+          """, arguments: [machine])
       let ceilings = try String.fetchAll(
         db,
         sql: """
@@ -108,10 +119,15 @@ extension Journal {
         ceilings: try ceilings.map { try decode(Ceiling.self, $0) },
         measurements: try winners.map { try decode(Measurement.self, text($0, "content")) },
         alternatives: try losers?.map { try decode(Measurement.self, $0) },
+        baselines: baselines.isEmpty ? nil : try baselines.map { try decode(Measurement.self, $0) },
         noiseFloor: try stored.decode(Double?.self, forColumn: "noiseFloor"),
         modelError: try modelError.map { try decode(ModelError.self, $0) })
     }.checked()
   }
+
+  /// Of a row of `measurement`: its Schedule ends with the backend.
+  private static let isOfPlugin = Backend.builtIn
+    .map { "measurement.schedule NOT LIKE '% backend=\($0)'" }.joined(separator: " AND ")
 
   private static func nothingKnown(of fingerprint: Fingerprint) -> ProfileError {
     ProfileError(
@@ -147,7 +163,7 @@ extension Journal {
           arguments: [machine, pass, Self.key(measurement.problem), Self.key(measurement.schedule)])
         return held.map { $0 < profile.updatedAt } ?? true
       }
-      for measurement in profile.measurements + (profile.alternatives ?? []) where try isNewer(measurement) {
+      for measurement in profile.measurements + (profile.alternatives ?? []) + (profile.baselines ?? []) where try isNewer(measurement) {
         try Self.put(measurement, machine: machine, pass: pass, at: profile.updatedAt, in: db)
       }
       for winner in profile.measurements {

@@ -39,6 +39,8 @@ public struct Profile: Hashable, Sendable, Codable {
   public var measurements: [Measurement]
   /// The Schedules that lost, where they were kept.
   public var alternatives: [Measurement]?
+  /// What plug-in backends take for what is measured here, to compare with; nothing is run by them.
+  public var baselines: [Measurement]?
   /// Relative difference that two runs of one Schedule show (A/A); nil when not measured.
   public var noiseFloor: Double?
   public var modelError: ModelError?
@@ -47,7 +49,7 @@ public struct Profile: Hashable, Sendable, Codable {
     name: String, createdAt: String, updatedAt: String? = nil, command: String,
     wallclockVersion: String, fingerprint: Fingerprint, conditions: Conditions,
     ceilings: [Ceiling], measurements: [Measurement], alternatives: [Measurement]? = nil,
-    noiseFloor: Double? = nil, modelError: ModelError? = nil
+    baselines: [Measurement]? = nil, noiseFloor: Double? = nil, modelError: ModelError? = nil
   ) {
     schemaVersion = Self.currentSchemaVersion
     self.name = name
@@ -60,6 +62,7 @@ public struct Profile: Hashable, Sendable, Codable {
     self.ceilings = ceilings
     self.measurements = measurements
     self.alternatives = alternatives
+    self.baselines = baselines
     self.noiseFloor = noiseFloor
     self.modelError = modelError
   }
@@ -133,7 +136,7 @@ extension Profile {
 
     var winners: Set<WinnerKey> = []
     for (isWinner, measurement) in measurements.map({ (true, $0) })
-      + (alternatives ?? []).map({ (false, $0) })
+      + ((alternatives ?? []) + (baselines ?? [])).map({ (false, $0) })
     {
       let place = "measurement of \(measurement.problem)"
       for (dimension, size) in measurement.problem.shape.sizes {
@@ -167,6 +170,9 @@ extension Profile {
       try check(measurement.conditions, in: place)
       try check(measurement.ceilings, in: place)
       if isWinner {
+        try require(
+          measurement.schedule.backend.plugin == nil,
+          "\(place) at \(threads) threads is of the plug-in \(measurement.schedule.backend), which belongs to the baselines")
         try require(
           winners.insert(WinnerKey(problem: measurement.problem, threads: threads)).inserted,
           "\(place) at \(threads) threads is there twice")

@@ -94,6 +94,7 @@ import struct WallclockCore.Measurement
     for schedule in [
       Schedule(kernel: "gemm_f32f32_avx2_6x16", knobs: [.mc: 96, .kc: 256, .prefetch: 0], threads: 2),
       Schedule(kernel: "gelu_f32_scalar", backend: .scalar, threads: 1, placement: .node(1)),
+      Schedule(kernel: "onednn", backend: .plugin("onednn"), threads: 2),
     ] {
       #expect(try roundTrip(schedule) == schedule)
     }
@@ -102,7 +103,15 @@ import struct WallclockCore.Measurement
     #expect(schedule.backend == .threaded && Schedule(kernel: "k").backend == .simd)
     let text = String(decoding: try JSONEncoder().encode(schedule), as: UTF8.self)
     #expect(refuses(Schedule.self, text.replacingOccurrences(of: "\"kc\"", with: "\"kd\"")))
-    #expect(refuses(Schedule.self, text.replacingOccurrences(of: "threaded", with: "gpu")))
+    #expect(refuses(Schedule.self, text.replacingOccurrences(of: "threaded", with: "no name")))
+  }
+
+  @Test func backends() {
+    for own in Backend.builtIn { #expect(Backend(own.description) == own && own.plugin == nil) }
+    for name in ["onednn", "a", "blas-2_x", String(repeating: "x", count: 31)] {
+      #expect(Backend(name) == .plugin(name) && Backend(name)?.plugin == name)
+    }
+    for text in ["", "2blas", "-a", "Blas", "a b", "a=b", "ä", String(repeating: "x", count: 32)] { #expect(Backend(text) == nil) }
   }
 
   @Test func measurements() throws {

@@ -74,6 +74,36 @@ import struct WallclockCore.Measurement
       try session.measurements(of: second.problem, threads: 1).map(\.schedule.backend) == [.numa, .simd])
   }
 
+  @Test func baselinesArePutApart() throws {
+    let folder = try TemporaryFolder()
+    let journal = try Journal.open(at: folder.url.appending(component: "j"))
+    func vendor(_ m: Int, _ nanoseconds: Double) -> Measurement {
+      var measurement = Fixture.measurement(m: m, nanoseconds: nanoseconds)
+      measurement.schedule = Schedule(kernel: "onednn", backend: .plugin("onednn"), threads: measurement.schedule.threads)
+      return measurement
+    }
+    let first = try begin(journal)
+    try first.settle(with: Fixture.measurement(m: 16, nanoseconds: 20))
+    try first.record(vendor(16, 10))
+    // Of what is not settled, nothing is compared.
+    try first.record(vendor(17, 10))
+    var profile = try journal.profile(of: Fixture.fingerprint, name: "p", alternatives: true)
+    #expect(profile.measurements.map(\.schedule.backend) == [.simd])
+    #expect(profile.alternatives == [] && profile.baselines == [vendor(16, 10)])
+    // A later pass has the last word, and an import keeps what there is.
+    let second = try begin(journal, startingOver: true)
+    try second.settle(with: Fixture.measurement(m: 16, nanoseconds: 19))
+    try second.record(vendor(16, 11))
+    profile = try journal.profile(of: Fixture.fingerprint, name: "p")
+    #expect(profile.baselines == [vendor(16, 11)])
+    let other = try Journal.open(at: folder.url.appending(component: "other"))
+    try other.importProfile(profile)
+    #expect(try other.profile(of: Fixture.fingerprint, name: "p").baselines == profile.baselines)
+    // As a winner, a plug-in's measurement is an error in the file.
+    profile.measurements = [vendor(16, 11)]
+    #expect(throws: ProfileError.self) { try profile.checked() }
+  }
+
   @Test func settlesOnlyWhatWasRecorded() throws {
     let folder = try TemporaryFolder()
     let session = try begin(Journal.open(at: folder.url.appending(component: "j")))

@@ -141,11 +141,13 @@ VECTORISED void finish_row(
 
 // ---------------------------------------------------------------------------------------------
 
-// Zeroed memory on pages of its own, large ones where there are any.
+// Zeroed memory on pages of its own: large ones, where there are any, for as much as fills them.
 struct pages {
-  explicit pages(size_t count) : bytes((count + (2 << 20) - 1) / (2 << 20) * (2 << 20)) {
-    if (posix_memalign(&data, 2 << 20, bytes)) throw std::bad_alloc();
-    madvise(data, bytes, MADV_HUGEPAGE);
+  explicit pages(size_t count) {
+    const size_t page = count < (2 << 20) ? 4096 : 2 << 20;
+    bytes = (count + page - 1) / page * page;
+    if (posix_memalign(&data, page, bytes)) throw std::bad_alloc();
+    if (page > 4096) madvise(data, bytes, MADV_HUGEPAGE);
     memset(data, 0, bytes);
   }
   ~pages() { free(data); }
@@ -153,7 +155,7 @@ struct pages {
   pages &operator=(const pages &) = delete;
 
   void *data = nullptr;
-  size_t bytes;
+  size_t bytes = 0;
 };
 
 constexpr struct {

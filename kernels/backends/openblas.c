@@ -34,10 +34,10 @@ static int32_t prepare(const wallclock_gemm *gemm, void **out, wallclock_message
   prepared *p = calloc(1, sizeof *p);
   if (!p) return WALLCLOCK_OUT_OF_MEMORY;
   p->gemm = *gemm;
-  const size_t page = 2 << 20, bytes = (size_t)gemm->n * (size_t)gemm->k * sizeof(float);
+  const size_t bytes = (size_t)gemm->n * (size_t)gemm->k * sizeof(float), page = bytes < (2 << 20) ? 4096 : 2 << 20;
   void *weights = NULL;
   if (posix_memalign(&weights, page, (bytes + page - 1) / page * page) == 0) {
-    madvise(weights, bytes, MADV_HUGEPAGE);
+    if (page > 4096) madvise(weights, bytes, MADV_HUGEPAGE);
     p->w = memcpy(weights, gemm->w, bytes);
   }
   if (gemm->bias) {
