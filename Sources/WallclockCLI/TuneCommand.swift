@@ -19,6 +19,8 @@ struct TuneCommand: AsyncParsableCommand {
       command goes on where it stopped, and measures nothing twice.
       A kernel that crashes, hangs, takes all memory or is wrong does so in another process; it is
       named at the end, and not tried again until the program or the machine changes.
+      Plug-in backends (`wallclock host` lists them) are measured too, to be compared with: --exclude-backend
+      leaves one out.
       """)
 
   @Flag(name: .long, help: "16, 128 and 512 tokens at batch 1 and 16; f32, bf16, w8a8, w4a8-g32; under three minutes on two cores.")
@@ -37,6 +39,7 @@ struct TuneCommand: AsyncParsableCommand {
   var outputFile: String?
   @Option(name: .long, help: "Also write the schedules measured for these problems to this file, in the T4 results format.")
   var t4: String?
+  @OptionGroup var backends: BackendOptions
   @OptionGroup(title: "Comparing strategies") var search: SearchOptions
   @OptionGroup var selection: ProblemOptions
   @OptionGroup var output: OutputOptions
@@ -56,6 +59,8 @@ struct TuneCommand: AsyncParsableCommand {
     /// What more time could gain, and the command for it; absent when there is nothing.
     var outlook: TuneOutlook?
     var command: String?
+    /// Absent without plug-in backends.
+    var baselines: TuneBaselines?
   }
 
   /// A candidate that was left out.
@@ -149,6 +154,11 @@ struct TuneCommand: AsyncParsableCommand {
       if report.alreadySettled == 0, session.isResumed { progress.note("going on with an earlier tune") }
       defer { progress.clear() }
       try supervisor.run(targets, for: passes)
+      let catalog = try backends.catalog()
+      if !catalog.ready.isEmpty {
+        report.baselines = try TuneBaselines.measure(
+          catalog, targets, machine: machine, session: session, effort: effort, progress: progress)
+      }
       progress.clear()
       report.seconds = (ContinuousClock.now - start) / .seconds(1)
 
@@ -175,6 +185,7 @@ struct TuneCommand: AsyncParsableCommand {
           \(report.skipped.isEmpty ? "" : "; \(report.skipped.count) problems skipped").
           \(report.searched == 0 ? "" : "Searched \(report.searched) of them with \(report.evaluations) schedules; found \(report.improved) better ones.\n")\
           \(Self.summary(of: report.rejected))\
+          \(report.baselines?.lines ?? "")\
           \(report.outlook.map { TuneOutlookText.lines($0, command: report.command, isQuick: quick) } ?? "")\
           Profile: \(report.profile)
           """)

@@ -235,6 +235,40 @@ import WallclockTestSupport
     #expect(measured.warnings.isEmpty)
   }
 
+  @Test func vendorsThatAreFasterAreNamed() throws {
+    var profile = Synthetic(noiseFloor: 0.02).profile()
+    let without = try Planner.plan(graph, workload, profile: profile)
+    func vendor(_ node: String, of plan: Plan, timesAsFast ratio: Double, threads: Int? = nil) throws -> Measurement {
+      let setting = try #require(plan.settings.first { $0.node == node })
+      var measurement = try #require(profile.measurement(of: setting.problem, threads: plan.threads))
+      measurement.schedule = Schedule(kernel: "onednn", backend: .plugin("onednn"), threads: threads ?? plan.threads)
+      let time = measurement.samples.medianNanoseconds / ratio
+      measurement.samples.medianNanoseconds = time
+      measurement.samples.intervalNanoseconds = time...time
+      return measurement
+    }
+    let dense = try #require(without.baseline)
+    profile.baselines = [
+      try vendor("ffn.up", of: without.chosen, timesAsFast: 2),
+      // Slower, faster by no more than the noise, and faster on another number of threads.
+      try vendor("ffn.down", of: without.chosen, timesAsFast: 0.5),
+      try vendor("attention.out", of: without.chosen, timesAsFast: 1.01),
+      try vendor("attention.qkv", of: without.chosen, timesAsFast: 2, threads: 7),
+      try vendor("ffn.down", of: dense, timesAsFast: 3),
+    ]
+    let report = try Planner.plan(graph, workload, profile: profile)
+    // They are compared with, not planned with.
+    #expect(report.chosen == without.chosen && report.chosen != dense)
+    let added = report.warnings.filter { !without.warnings.contains($0) }
+    #expect(added.count == 2)
+    let chosen = try #require(added.first { $0.contains("this plan") })
+    #expect(chosen.contains("ffn.up 2.00× by onednn"))
+    for node in ["ffn.down", "attention.out", "attention.qkv"] { #expect(!chosen.contains(node)) }
+    let up = try #require(without.chosen.settings.first { $0.node == "ffn.up" })
+    #expect(chosen.contains(milliseconds(without.chosen.predicted.milliseconds - up.predicted.milliseconds / 2)))
+    #expect(try #require(added.first { $0.contains("the best dense plan") }).contains("ffn.down 3.00× by onednn"))
+  }
+
   @Test func qualityIsNeverMixedSilently() {
     let knowledge = QualityKnowledge(
       family: "bert", measured: [.bf16: MeasuredQuality(loss: 0.0001, source: "cosine")])
