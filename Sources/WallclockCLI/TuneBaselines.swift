@@ -9,8 +9,10 @@ struct TuneBaselines: Encodable {
     var threads: Int
     var backend: String
     var nanoseconds: Double
-    /// Time of this program's winner over the backend's: above 1, the backend is faster.
+    /// Time of this program's winner over the backend's, sampled in turn: above 1, the backend is faster.
     var ratio: Double
+    var interval: ClosedRange<Double>
+    var significant: Bool
   }
 
   struct LeftOut: Encodable {
@@ -39,12 +41,13 @@ struct TuneBaselines: Encodable {
       isCancelled: { Interruption.isRequested }
     ) { event in
       switch event {
-      case .measured(let target, let measurement, let winner):
+      case .measured(let target, let measurement):
+        guard let comparison = measurement.comparison else { return }
         let time = measurement.samples.medianNanoseconds
         result.measured.append(
           Entry(
             problem: "\(target.problem)", threads: target.threads, backend: "\(measurement.schedule.backend)",
-            nanoseconds: time, ratio: winner.samples.medianNanoseconds / time))
+            nanoseconds: time, ratio: comparison.ratio, interval: comparison.interval, significant: comparison.isSignificant))
         progress.update(
           done: result.measured.count, total: max(targets.count, result.measured.count),
           detail: "\(target.problem): \(Units.time(time)) by \(measurement.schedule.kernel)")
@@ -61,12 +64,12 @@ struct TuneBaselines: Encodable {
   var lines: String {
     let byBackend = Dictionary(grouping: measured, by: \.backend).sorted { $0.key < $1.key }
     let lines = byBackend.map { backend, entries in
-      let faster = entries.filter { $0.ratio > 1 }
+      let faster = entries.filter { $0.significant && $0.ratio > 1 }
       let best = faster.max { $0.ratio < $1.ratio }
-      return "\(backend) was measured for \(entries.count) problems and is faster than the kernels here for \(faster.count)"
+      return "\(backend) was compared on \(entries.count) problems and is faster than the kernels here on \(faster.count)"
         + (best.map { String(format: ", at best %.2f× (%@)", $0.ratio, $0.problem) } ?? "")
     }
-    let left = open > 0 ? ["\(open) problems were not measured by backends for want of time; the same command goes on."] : []
+    let left = open > 0 ? ["\(open) comparisons with backends were left open for want of time; the same command goes on."] : []
     return (lines + left).map { $0 + "\n" }.joined()
   }
 }

@@ -70,6 +70,24 @@ public struct CorrectnessCheck: Hashable, Sendable, Codable {
   public var passed: Bool { worstErrorOverTolerance <= 1 }
 }
 
+/// How a Schedule does beside another one of the same Problem, sampled in turn in one run.
+public struct ScheduleComparison: Hashable, Sendable, Codable {
+  /// The other one.
+  public var schedule: Schedule
+  /// The other's time over this one's: above 1, this one is faster.
+  public var ratio: Double
+  public var interval: ClosedRange<Double>
+  /// Whether they differ beyond the noise of the host.
+  public var isSignificant: Bool
+
+  public init(with schedule: Schedule, ratio: Double, interval: ClosedRange<Double>, isSignificant: Bool) {
+    self.schedule = schedule
+    self.ratio = ratio
+    self.interval = interval
+    self.isSignificant = isSignificant
+  }
+}
+
 /// Samples of a Schedule on a Problem, with what they were taken in.
 public struct Measurement: Hashable, Sendable, Codable {
   public var problem: Problem
@@ -80,10 +98,12 @@ public struct Measurement: Hashable, Sendable, Codable {
   public var conditions: Conditions
   /// Ceilings measured interleaved with these samples, for the same thread count.
   public var ceilings: [Ceiling]
+  /// Of a baseline: with the fastest Schedule of this program's own kernels.
+  public var comparison: ScheduleComparison?
 
   public init(
     problem: Problem, schedule: Schedule, check: CorrectnessCheck, samples: SampleSummary,
-    counters: CounterReading, conditions: Conditions, ceilings: [Ceiling]
+    counters: CounterReading, conditions: Conditions, ceilings: [Ceiling], comparison: ScheduleComparison? = nil
   ) {
     self.problem = problem
     self.schedule = schedule
@@ -92,6 +112,7 @@ public struct Measurement: Hashable, Sendable, Codable {
     self.counters = counters
     self.conditions = conditions
     self.ceilings = ceilings
+    self.comparison = comparison
   }
 
   /// Operations per second.

@@ -12,14 +12,14 @@ extension Planner {
       var total = plan.predicted.milliseconds
       var nodes: [String] = []
       for setting in plan.settings {
-        guard
-          let best = known[plan.threads]?.filter({ $0.problem == setting.problem })
-            .min(by: { $0.samples.medianNanoseconds < $1.samples.medianNanoseconds })
+        // Times taken apart tell less than the two sampled in turn: nothing else is believed.
+        let faster = (known[plan.threads] ?? []).filter {
+          guard let beside = $0.comparison, $0.problem == setting.problem else { return false }
+          return beside.schedule == setting.schedule && beside.isSignificant && beside.ratio > 1 + noise
+        }
+        guard let best = faster.max(by: { $0.comparison!.ratio < $1.comparison!.ratio }), let ratio = best.comparison?.ratio
         else { continue }
-        let theirs = best.samples.medianNanoseconds * Double(setting.count) / 1e6
-        let ratio = setting.predicted.milliseconds / theirs
-        guard ratio > 1 + noise else { continue }
-        total += theirs - setting.predicted.milliseconds
+        total -= setting.predicted.milliseconds * (1 - 1 / ratio)
         nodes.append("\(setting.node) \(times(ratio)) by \(best.schedule.backend)")
       }
       if nodes.isEmpty { return nil }

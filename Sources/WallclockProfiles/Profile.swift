@@ -167,6 +167,11 @@ extension Profile {
         measurement.check.passed,
         "\(place): its output was wrong (\(measurement.check.worstErrorOverTolerance)× the tolerance), "
           + "and a wrong kernel has no speed")
+      if let comparison = measurement.comparison {
+        try requirePositive(comparison.ratio, "\(place): ratio of its comparison")
+        try requireNotNegative(comparison.interval.lowerBound, "\(place): interval of its comparison")
+        try require(comparison.interval.upperBound.isFinite, "\(place): interval of its comparison is not finite")
+      }
       try check(measurement.conditions, in: place)
       try check(measurement.ceilings, in: place)
       if isWinner {

@@ -238,22 +238,25 @@ import WallclockTestSupport
   @Test func vendorsThatAreFasterAreNamed() throws {
     var profile = Synthetic(noiseFloor: 0.02).profile()
     let without = try Planner.plan(graph, workload, profile: profile)
-    func vendor(_ node: String, of plan: Plan, timesAsFast ratio: Double, threads: Int? = nil) throws -> Measurement {
+    func vendor(
+      _ node: String, of plan: Plan, timesAsFast ratio: Double, threads: Int? = nil, beside: Schedule? = nil, isSignificant: Bool = true
+    ) throws -> Measurement {
       let setting = try #require(plan.settings.first { $0.node == node })
       var measurement = try #require(profile.measurement(of: setting.problem, threads: plan.threads))
       measurement.schedule = Schedule(kernel: "onednn", backend: .plugin("onednn"), threads: threads ?? plan.threads)
-      let time = measurement.samples.medianNanoseconds / ratio
-      measurement.samples.medianNanoseconds = time
-      measurement.samples.intervalNanoseconds = time...time
+      measurement.comparison = ScheduleComparison(
+        with: beside ?? setting.schedule, ratio: ratio, interval: ratio...ratio, isSignificant: isSignificant)
       return measurement
     }
     let dense = try #require(without.baseline)
     profile.baselines = [
       try vendor("ffn.up", of: without.chosen, timesAsFast: 2),
-      // Slower, faster by no more than the noise, and faster on another number of threads.
+      // Slower, faster by no more than the noise, on another number of threads, than another schedule, and not surely.
       try vendor("ffn.down", of: without.chosen, timesAsFast: 0.5),
       try vendor("attention.out", of: without.chosen, timesAsFast: 1.01),
       try vendor("attention.qkv", of: without.chosen, timesAsFast: 2, threads: 7),
+      try vendor("attention.qkv", of: without.chosen, timesAsFast: 2, beside: Schedule(kernel: "another")),
+      try vendor("attention.qkv", of: without.chosen, timesAsFast: 2, isSignificant: false),
       try vendor("ffn.down", of: dense, timesAsFast: 3),
     ]
     let report = try Planner.plan(graph, workload, profile: profile)

@@ -65,15 +65,24 @@ public final class BackendProcess {
     _ problem: Problem, check: CorrectnessCheck, on pool: ThreadPool, options: SamplingOptions, probes: CeilingProbes,
     ceilings: [String]? = nil
   ) throws -> Measurement {
-    try MeasuredRun.measure(
-      problem, schedule, check: check, on: pool, probes: probes, ceilings: ceilings,
+    try measure(
+      problem, check: check, on: pool, probes: probes, ceilings: ceilings,
       samples: {
         // Disturbed samples may take four times the cap, and the last one as long as it likes.
         let seconds = 5 * (options.timeCap / .seconds(1)) + Self.loadSeconds
         guard case .measured(let summary) = try answer(.measure(options), seconds: seconds, doing: "run of \(problem)")
         else { throw Self.nonsense("run") }
         return summary
-      },
+      })
+  }
+
+  /// As above, where the samples come from a comparison.
+  func measure(
+    _ problem: Problem, check: CorrectnessCheck, on pool: ThreadPool, probes: CeilingProbes, ceilings: [String]?,
+    samples: () throws -> SampleSummary
+  ) throws -> Measurement {
+    try MeasuredRun.measure(
+      problem, schedule, check: check, on: pool, probes: probes, ceilings: ceilings, samples: samples,
       counters: {
         guard case .counted(let reading) = try answer(.count, seconds: Self.loadSeconds, doing: "run of \(problem)") else {
           throw Self.nonsense("run")

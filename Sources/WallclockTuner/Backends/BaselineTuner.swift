@@ -5,15 +5,15 @@ import WallclockMeasure
 import WallclockProfiles
 import WallclockThreads
 
-/// Measures what plug-in backends take for what a tune has settled, so that no speed-up is claimed over less than the
+/// Compares plug-in backends with what a tune has settled on, so that no speed-up is claimed over less than the
 /// fastest there is on the host.
 ///
 /// They are baselines: models are run by this program's kernels, and a profile keeps the two apart. A backend that crashes
 /// costs the problem it crashed with, and is left alone after the third time.
 public final class BaselineTuner {
   public enum Event: Sendable {
-    /// - Parameter winner: of this program's own.
-    case measured(TuneTarget, Measurement, winner: Measurement)
+    /// The measurement has a comparison with this program's own winner.
+    case measured(TuneTarget, Measurement)
     /// Why there is no baseline; `target` is nil when the backend is given up altogether.
     case leftOut(backend: String, TuneTarget?, reason: String)
   }
@@ -73,7 +73,8 @@ public final class BaselineTuner {
       if isCancelled() { throw TuneError.interrupted }
       guard let winner = try session.winner(of: target.problem, threads: target.threads) else { continue }
       let schedule = Schedule(kernel: name, backend: .plugin(name), threads: target.threads)
-      if try session.measurement(for: target.problem, schedule: schedule) != nil { continue }
+      let known = try session.measurement(for: target.problem, schedule: schedule)
+      if known?.comparison?.schedule == winner.schedule { continue }
       if nanosecondsNow() > end {
         open += 1
         continue
@@ -81,9 +82,9 @@ public final class BaselineTuner {
       do {
         let running = try process ?? catalog.start(name, threads: target.threads, isCancelled: isCancelled)
         process = running
-        let measurement = try measure(target.problem, by: running, on: pool)
+        let measurement = try measure(target.problem, by: running, beside: winner.schedule, on: pool)
         try session.record(measurement)
-        report(.measured(target, measurement, winner: winner))
+        report(.measured(target, measurement))
       } catch let error as BackendError where error.code == .interrupted {
         throw TuneError.interrupted
       } catch let error as BackendError {
@@ -105,12 +106,30 @@ public final class BaselineTuner {
     return open
   }
 
-  private func measure(_ problem: Problem, by process: BackendProcess, on pool: ThreadPool) throws -> Measurement {
+  /// Samples it in turn with the winner: what was timed apart may have met another state of the host.
+  private func measure(
+    _ problem: Problem, by process: BackendProcess, beside winner: Schedule, on pool: ThreadPool
+  ) throws -> Measurement {
+    let own = try problem.prepare(winner, machine: machine)
+    _ = try own.check(on: pool)
     let (check, _) = try process.prepare(problem)
-    var options = SamplingOptions()
-    options.timeCap = samplingCap
-    return try process.measure(
-      problem, check: check, on: pool, options: options, probes: probes,
-      ceilings: MeasuredRun.ceilingNames(for: problem).filter { problem.state == .cold || !$0.hasPrefix("read.") })
+    var rule = DecisionRule(.either)
+    rule.precision = DecisionRule.leastMargin
+    rule.timeCap = samplingCap * 2
+    var decision: Decision?
+    var measurement = try process.measure(
+      problem, check: check, on: pool, probes: probes,
+      ceilings: MeasuredRun.ceilingNames(for: problem).filter { problem.state == .cold || !$0.hasPrefix("read.") },
+      samples: {
+        let found = try PairedComparison.decide(
+          InProcessSide(own, on: pool, countedBy: RunCounter(), fallsAsleep: true), BackendSide(process), rule: rule,
+          clock: .system(watching: [pool]), isCancelled: isCancelled)
+        decision = found
+        return found.b
+      })
+    measurement.comparison = decision.map {
+      ScheduleComparison(with: winner, ratio: $0.ratio, interval: $0.interval, isSignificant: $0.isSignificant)
+    }
+    return measurement
   }
 }
