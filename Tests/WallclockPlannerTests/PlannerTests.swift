@@ -5,6 +5,9 @@ import WallclockModels
 import WallclockProfiles
 import WallclockTestSupport
 
+// Foundation has a Measurement too.
+import struct WallclockCore.Measurement
+
 @testable import WallclockPlanner
 
 @Suite struct PlannerTests {
