@@ -9,7 +9,7 @@ struct TuneCommand: AsyncParsableCommand {
     discussion: """
       Examples:
         wallclock tune --quick --model minilm-l6
-        wallclock tune --budget 25m --model path/to/model
+        wallclock tune --budget 30m --model path/to/model
         wallclock tune --ops gemm --types w8a8 --m 1 16 128 --n 4096 --k 4096
         wallclock tune --record space.json.gz --ops gemm --types f32 --m 128 --n 256 --k 256
         wallclock tune --replay space.json.gz --strategy default --seeds 50
@@ -25,7 +25,7 @@ struct TuneCommand: AsyncParsableCommand {
 
   @Flag(name: .long, help: "16, 128 and 512 tokens at batch 1 and 16; f32, bf16, w8a8, w4a8-g32; under three minutes on two cores.")
   var quick = false
-  @Option(name: .long, help: "Time for the whole tune, e.g. 90s, 30m, 2h; a larger one later goes on with what is left to search. Default: 25m, with --quick 100s of comparing and sampling.")
+  @Option(name: .long, help: "Time for the whole tune, e.g. 90s, 30m, 2h; a larger one later goes on with what is left to search. Default: 20m, with --quick 100s of comparing and sampling.")
   var budget: DurationArgument?
   @Option(name: .long, help: "Schedules to try at most, in all problems together; the likeliest of each is measured anyhow.")
   var evaluations: Int?

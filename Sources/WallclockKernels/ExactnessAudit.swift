@@ -40,7 +40,7 @@ public enum ExactnessAudit {
   /// - Throws: `KernelError.rejected` when the kernel refuses a call it should take.
   public static func audit(_ kernel: KernelDescriptor) throws(KernelError) -> Finding {
     let gemm = unsafe kernel.row.pointee.gemm!
-    return try audit(kernel) { args in unsafe gemm(&args) }
+    return try unsafe audit(kernel) { args in unsafe gemm(&args) }
   }
 
   /// - Parameter call: stands for the kernel's function.
@@ -52,7 +52,7 @@ public enum ExactnessAudit {
         for w in Pattern.weights(kernel) {
           let product = try Product(kernel, shape, a, w)
           results += shape.m * shape.n
-          if first == nil { first = try product.firstDifference(call) }
+          if first == nil { first = try unsafe product.firstDifference(call) }
         }
       }
     }
@@ -127,14 +127,14 @@ public enum ExactnessAudit {
       var stride = 0
       panels = unsafe AlignedBuffer(count: wc_gemm_packed_bytes(kernel.row, n, k, &stride))
       self.stride = stride
-      try unsafe check(
-        wc_gemm_pack(
-          kernel.row, n, k, codes.unsafePointer, ones.unsafePointer, panels.unsafePointer,
-          group == nil ? sums.unsafePointer : nil), "packing for \(kernel.name)")
+      let packed = unsafe wc_gemm_pack(
+        kernel.row, n, k, codes.unsafePointer, ones.unsafePointer, panels.unsafePointer,
+        group == nil ? sums.unsafePointer : nil)
+      try check(packed, "packing for \(kernel.name)")
     }
 
     func firstDifference(_ call: Call) throws(KernelError) -> (example: Example, saturated: Bool)? {
-      let c = try run(call)
+      let c = try unsafe run(call)
       for i in 0..<shape.m {
         for j in 0..<shape.n {
           let found = c[i * shape.n + j]
@@ -199,7 +199,7 @@ public enum ExactnessAudit {
       unsafe args.ldc = n
       unsafe args.scratch = UnsafeMutableRawPointer(scratch.unsafePointer)
       unsafe args.flags = UInt32(WC_GEMM_FIRST | WC_GEMM_LAST)
-      try unsafe check(call(&args), "\(kernel.name) on \(input)")
+      try check(unsafe call(&args), "\(kernel.name) on \(input)")
       return c.array()
     }
 

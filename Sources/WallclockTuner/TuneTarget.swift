@@ -65,7 +65,7 @@ public struct TuneEffort: Sendable, Codable {
     budget: .seconds(100), samplingCap: .milliseconds(120), maximumCandidates: 10)
 
   /// What a full tune takes unless told otherwise.
-  public static let fullBudget = Duration.seconds(1500)
+  public static let fullBudget = Duration.seconds(1200)
 
   public static func full(budget: Duration = fullBudget) -> TuneEffort {
     var effort = TuneEffort(
