@@ -5,9 +5,9 @@
 /// What a Gaussian process assumes: Matérn-5/2 kernels with a length per dimension, and beside it a
 /// step wherever a dimension differs at all, for parameters whose values are categories in truth.
 ///
-/// Half of the signal is a sum of functions of one dimension each (Duvenaud et al., "Additive Gaussian
-/// Processes", 2011): what a parameter does on its own is learned from points that differ in others.
-/// The other half is a function of all together.
+/// Most of the signal is a sum of functions of one dimension and of two (Duvenaud et al., "Additive
+/// Gaussian Processes", 2011): what a parameter does alone, or with one other, is learned from points
+/// that differ in the rest. What remains is a function of all together.
 struct ProcessParameters: Sendable {
   /// Natural logarithm of the inverse length, per dimension.
   var inverseLength: [Double]
@@ -55,6 +55,10 @@ struct ProcessParameters: Sendable {
 
 /// The kernel at fixed parameters.
 struct ProcessKernel {
+  /// Parts of the signal that are functions of one dimension and of two.
+  private static let aloneShare: Float = 0.2
+  private static let pairShare: Float = 0.6
+
   private let weights: [Float]
   private let steps: [Float]
   let noise: Double
@@ -72,18 +76,26 @@ struct ProcessKernel {
     let dimensions = features.dimensions
     guard dimensions > 0 else { return 1 }
     var squared: Float = 0
+    // Of the kernels of one dimension each: their sum, and their squares'.
     var alone: Float = 0
+    var squares: Float = 0
     for d in 0..<dimensions {
       let difference = features.values[a * dimensions + d] - features.values[b * dimensions + d]
       guard difference != 0 else {
         alone += 1
+        squares += 1
         continue
       }
       let own = weights[d] * difference * difference + steps[d]
       squared += own
-      alone += Self.matern(own)
+      let kernel = Self.matern(own)
+      alone += kernel
+      squares += kernel * kernel
     }
-    return 0.5 * (alone / Float(dimensions) + Self.matern(squared))
+    let count = Float(dimensions)
+    let pairs = dimensions > 1 ? (alone * alone - squares) / (count * (count - 1)) : alone
+    return Self.aloneShare * alone / count + Self.pairShare * pairs
+      + (1 - Self.aloneShare - Self.pairShare) * Self.matern(squared)
   }
 
   /// Matérn-5/2 of a squared distance.
