@@ -122,9 +122,12 @@ private final class Events {
       maximumEvaluations: 12)
     let events = try tune(temporary.session(), [target], effort: thorough)
     #expect(events.settled[target]?.check.passed == true && events.candidates[target] == 2)
-    let search = try #require(events.searches.first)
+    // A moment too noisy to search in leaves the target open, for the next run.
+    var last = events
+    for _ in 0..<3 where last.searches.isEmpty { last = try tune(temporary.session(), [target], effort: thorough) }
+    let search = try #require(last.searches.first)
     #expect((1...12).contains(search.evaluations), "\(search.evaluations) schedules")
-    #expect(search.record.ending != nil && events.outlook?.open == 0)
+    #expect(search.record.ending != nil && last.outlook?.open == 0)
     let winner = try #require(try temporary.session().winner(of: target.problem, threads: 1))
     #expect(winner == search.measurement ?? events.settled[target])
     _ = try target.problem.prepare(winner.schedule, machine: Self.host)
