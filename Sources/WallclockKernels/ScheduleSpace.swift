@@ -7,7 +7,7 @@ public enum ScheduleSpace {
   /// of Low et al., "Analytical Modeling Is Enough for High-Performance BLIS" (TOMS 2016), one level
   /// further out: tiles as wide as these read little enough of B for each product that a panel may
   /// stream from L2, and K is split only when a panel takes more than half of that. The block of A has
-  /// the other half.
+  /// the other half, but 128 rows at least.
   ///
   /// - Throws: `KernelError.unsupported` when no kernel of this build serves the Problem on `isas`.
   public static func standard(
@@ -58,7 +58,8 @@ public enum ScheduleSpace {
       let room = expands ? Double(l1) * 0.75 : Double(l2) / 2
       let longest = max(step, Int(room / (Double(kernel.nr) * panelBytes)))
       let kc = evenPart(of: s[.k], atMost: longest, multipleOf: step)
-      let rows = max(kernel.mr, Int(Double(l2) / 2 / (Double(kc) * aBytes)))
+      // Fewer rows would read all of B too often: A had better come from the last level then.
+      let rows = max(128, Int(Double(l2) / 2 / (Double(kc) * aBytes)))
       let mc = evenPart(of: s[.m], atMost: min(rows, 512), multipleOf: kernel.mr)
       knobs[.kc] = kc
       knobs[.mc] = mc
