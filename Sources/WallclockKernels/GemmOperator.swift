@@ -96,8 +96,10 @@ public final class GemmOperator: Sendable {
     let ldacc = (b.nc + kernel.nr - 1) / kernel.nr * kernel.nr
     let accBytes = b.kc < k ? min(b.mc, m) * ldacc * 4 : 0
     let workerBytes = scratchBytes + (accBytes + 63) / 64 * 64
-    // f32 A needs its rows padded to kr only when the kernel interleaves K.
-    let needsCopy = quantizer == nil && paddedK != k
+    // f32 A needs its rows padded to kr only when the kernel interleaves K; and it is worth a copy when its
+    // rows fall into one set of the cache and are read for many columns.
+    let sharesSets = lda * elementBytes % 4096 == 0 && m > 4 && n >= 512
+    let needsCopy = quantizer == nil && (paddedK != k || sharesSets)
     workspace.reserve(
       activations: quantizer != nil || needsCopy ? m * ldq * elementBytes + 64 : 0,
       scales: quantizer != nil ? m : 0, sums: m * groups,

@@ -64,10 +64,14 @@ public enum ScheduleSpace {
       knobs[.kc] = kc
       knobs[.mc] = mc
       let mBlocks = (s[.m] + mc - 1) / mc
-      let parts = max(1, (threads > 1 ? 4 * threads : 1) / mBlocks)
+      let weightBytes = Int(Double(s[.n] * s[.k]) * bBytes)
+      // Four ranges a thread even out what neighbours disturb; a range of less than these bytes of weights
+      // costs more to hand over, and to begin and end its panels, than that gains.
+      let ranges = min(4 * threads, max(threads, weightBytes / 131_072))
+      let parts = max(1, (threads > 1 ? ranges : 1) / mBlocks)
       knobs[.nc] = evenPart(
         of: s[.n], atMost: max(kernel.nr, (s[.n] + parts - 1) / parts), multipleOf: kernel.nr)
-      knobs[.prefetch] = problem.state == .cold ? 4096 : 0
+      knobs[.prefetch] = problem.state == .hot && weightBytes <= l2 ? 0 : 4096
     case .attention:
       knobs[.bk] = min(256, max(kernel.nr, s[.tokens]))
       knobs[.bq] = kernel.mr * 8
@@ -114,7 +118,7 @@ public enum ScheduleSpace {
         found.insert(evenPart(of: s[.n], atMost: limit, multipleOf: kernel.nr))
       }
     case .prefetch:
-      if problem.state != .hot { found.formUnion([0, 2048, 8192]) }
+      if problem.state != .hot || value > 0 { found.formUnion([0, 2048, 8192]) }
     case .bq:
       found.formUnion([kernel.mr * 4, kernel.mr * 16])
     case .bk:

@@ -6,6 +6,9 @@
 // that one kc×nr panel stays in L1 while A's rows pass over it [BLIS]. m is split into strips of
 // nearly equal height: 7 rows as 4 + 3 keep more accumulators busy than 6 + 1. When all of m is one
 // short strip, several panels run side by side instead, for chains enough to hide the latency.
+//
+// Where prefetching is asked for, a single strip fetches so many bytes ahead of what it reads; of several
+// strips, the first few fetch a part each of the panel that comes next, so that memory works while they do.
 
 alignas(64) constexpr float zeros[simd::lanes] = {};
 
@@ -16,6 +19,8 @@ struct columns {
   static constexpr int vectors = NR / simd::lanes;
   size_t first, apart, count;
   size_t panel_bytes;  // from one of the P panels to the next
+  size_t ahead;        // bytes from what a tile reads to what it fetches, …
+  size_t parts = 1, turn = 0;  // … which is part `turn` of so many
   bool direct;         // whole panels and no activation: results go straight from registers to C
 
   WC_INLINE columns(const wc_gemm_args &g, size_t column, size_t panels_apart = 1)
@@ -23,10 +28,14 @@ struct columns {
         apart(panels_apart * NR),
         count(P > 1 || g.n - column >= NR ? NR : g.n - column),
         panel_bytes(panels_apart * g.b_panel_bytes),
+        ahead(g.prefetch),
         direct(count == NR && !(g.epilogue & WC_EPILOGUE_gelu)) {}
 
   WC_INLINE size_t column(int x) const { return first + x / vectors * apart + x % vectors * simd::lanes; }
   WC_INLINE const char *panel(const char *b, int x) const { return b + x / vectors * panel_bytes; }
+
+  // The turn after `one`, of those that take parts.
+  WC_INLINE size_t after(size_t one) const { return one + 1 == parts ? 0 : one + 1; }
 
   template <class T>
   WC_INLINE auto load(const T *source, int x) const {
@@ -122,23 +131,25 @@ constexpr int panels_abreast() {
 }
 
 // Calls Family::tile for a strip of `rows` rows, Low ≤ rows ≤ R.
-template <class Family, int R, int Low>
+template <class Family, int R, int Low, bool Stream>
 WC_INLINE void tile_of(
     size_t rows, const wc_gemm_args &g, const columns<Family::nr, 1> &c, const char *b, size_t row) {
   if constexpr (R > Low) {
-    if (rows != R) return tile_of<Family, R - 1, Low>(rows, g, c, b, row);
+    if (rows != R) return tile_of<Family, R - 1, Low, Stream>(rows, g, c, b, row);
   }
-  Family::template tile<R, 1, false>(g, c, b, row);
+  Family::template tile<R, 1, Stream>(g, c, b, row);
 }
 
-// Panels `first` ..< `last` of B under one strip of R rows, which is the whole of m: P side by side as long
-// as there are so many, then fewer. Those side by side lie as far apart as they can, so that each of P
-// streams through memory goes on where it stopped.
+// Panels `first` ..< `last` of B under one strip of R rows, which is the whole of m: P side by side, or one
+// fewer where that leaves nearly as many for the last. Those side by side lie as far apart as they can, so
+// that each of P streams through memory goes on where it stopped.
 template <class Family, int R, int P>
 WC_INLINE void strip_of_panels(const wc_gemm_args &g, size_t first, size_t last) {
   const char *b = static_cast<const char *>(g.b);
   if constexpr (P > 1) {
-    const size_t whole = (last * Family::nr <= g.n ? last : last - 1) - first, streams = whole / P;
+    const size_t whole = (last * Family::nr <= g.n ? last : last - 1) - first;
+    const size_t turns = (whole + P - 1) / P, fewer = turns * P - whole;  // turns that lack a panel
+    const size_t streams = fewer <= turns ? turns - fewer : whole / P;
     for (size_t i = first; i < first + streams; ++i) {
       const columns<Family::nr, P> c(g, i * Family::nr, streams);
       Family::template tile<R, P, true>(g, c, b + i * g.b_panel_bytes, 0);
@@ -172,9 +183,12 @@ WC_INLINE bool valid(const wc_gemm_args &g) {
   return g.c && (g.k == 0 || (g.a && g.b));
 }
 
-// The whole call. Family has nr, mr, accumulators, `ready(g)` (its own checks),
-// `panel<Stream>(g, b)` (what the tiles read in place of packed panel b) and
-// `tile<R, P, Stream>(g, columns, b, row)`.
+// Of how many strips each fetches a part of the next panel, at most.
+constexpr size_t fetching_strips = 4;
+
+// The whole call. Family has nr, mr, accumulators, `ready(g)` (its own checks), `panel(g, b)` (what the
+// tiles read in place of packed panel b), `fetches` (whether a tile that streams may serve one of several
+// strips) and `tile<R, P, Stream>(g, columns, b, row)`.
 template <class Family>
 WC_INLINE wc_status run_block(const wc_gemm_args *args) {
   if (!args) return WC_INVALID_ARGUMENT;
@@ -187,14 +201,26 @@ WC_INLINE wc_status run_block(const wc_gemm_args *args) {
     return WC_OK;
   }
   const size_t strips = (g.m + mr - 1) / mr, low = g.m / strips, high = g.m % strips;
+  const size_t fetching = !Family::fetches || !g.prefetch ? 0 : strips < fetching_strips ? strips : fetching_strips;
+  constexpr int mr_low = (Family::mr + 1) / 2;
   const char *b = static_cast<const char *>(g.b);
   for (size_t column = 0; column < g.n; column += Family::nr, b += g.b_panel_bytes) {
-    const columns<Family::nr, 1> c(g, column);
+    columns<Family::nr, 1> c(g, column);
+    c.ahead = g.b_panel_bytes;
+    c.parts = fetching;
     const char *panel = Family::panel(g, b);
     size_t row = 0;
     for (size_t s = 0; s < strips; ++s) {
       const size_t rows = low + (s < high);
-      tile_of<Family, Family::mr, (Family::mr + 1) / 2>(rows, g, c, panel, row);
+      if constexpr (Family::fetches) {
+        if (s < fetching) {
+          c.turn = s;
+          tile_of<Family, Family::mr, mr_low, true>(rows, g, c, panel, row);
+          row += rows;
+          continue;
+        }
+      }
+      tile_of<Family, Family::mr, mr_low, false>(rows, g, c, panel, row);
       row += rows;
     }
   }

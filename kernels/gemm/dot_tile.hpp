@@ -72,6 +72,7 @@ template <class Dot, int MR, int NR>
 struct dot_family {
   static constexpr int mr = MR, nr = NR;
   static constexpr int accumulators = Dot::accumulators;
+  static constexpr bool fetches = true;
 
   static WC_INLINE bool ready(const wc_gemm_args &g) { return Dot::ready(g); }
   static WC_INLINE const char *panel(const wc_gemm_args &, const char *b) { return b; }
@@ -85,8 +86,14 @@ struct dot_family {
     start_sums<Dot>(g, c, row, sum);
 
     const auto *a = static_cast<const typename Dot::element *>(g.a) + row * g.lda;
-    const size_t lda = g.lda, ahead = g.prefetch;
+    const size_t lda = g.lda;
     const size_t steps = (g.k + Dot::kr - 1) / Dot::kr;
+    const char *fetch = b;
+    size_t fetch_step = step;
+    if constexpr (Stream) {
+      fetch += c.ahead + c.turn * steps * step / c.parts;
+      fetch_step /= c.parts;
+    }
 #pragma clang loop unroll_count(4)
     for (size_t s = 0; s < steps; ++s) {
       if constexpr (Stream) {
@@ -94,9 +101,10 @@ struct dot_family {
         for (int p = 0; p < P; ++p) {
 #pragma unroll
           for (size_t line = 0; line < step; line += 64) {
-            __builtin_prefetch(b + p * c.panel_bytes + ahead + line);
+            __builtin_prefetch(fetch + p * c.panel_bytes + line);
           }
         }
+        fetch += fetch_step;
       }
 #pragma unroll
       for (int h = 0; h < Dot::parts; ++h) {

@@ -10,6 +10,7 @@ template <class Inner, int G>
 struct f32q4_family {
   static constexpr int mr = Inner::mr, nr = Inner::nr;
   static constexpr int accumulators = Inner::accumulators;
+  static constexpr bool fetches = false;
   static constexpr size_t pair_bytes = size_t(nr) * 4, codes_bytes = G / 8 * pair_bytes;
   static constexpr size_t record_bytes = codes_bytes + size_t(nr) * 2;
 

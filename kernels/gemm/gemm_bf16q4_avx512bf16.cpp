@@ -27,6 +27,7 @@ template <int MR, int NR, int G>
 struct bf16q4_family {
   static constexpr int mr = MR, nr = NR;
   static constexpr int accumulators = simd::accumulators / 2;  // beside the bank of groups
+  static constexpr bool fetches = true;
   static constexpr size_t octet_bytes = size_t(NR) * 4, codes_bytes = G / 8 * octet_bytes;
   static constexpr size_t record_bytes = codes_bytes + size_t(NR) * 2;
 
@@ -49,8 +50,9 @@ struct bf16q4_family {
     simd::f32 bank[R][X];
     start_sums<float_sums>(g, c, row, bank);
     const auto *a = static_cast<const uint16_t *>(g.a) + row * g.lda;
-    const size_t lda = g.lda, ahead = g.prefetch;
-    for (size_t group = 0; group < g.k / G; ++group, b += record_bytes) {
+    const size_t lda = g.lda;
+    for (size_t group = 0, turn = 0; group < g.k / G; ++group, turn = c.after(turn), b += record_bytes) {
+      const size_t ahead = turn == c.turn ? c.ahead : 0;
       simd::f32 sum[R][X];
 #pragma unroll
       for (int r = 0; r < R; ++r) {

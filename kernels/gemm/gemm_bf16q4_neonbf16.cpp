@@ -28,6 +28,7 @@ template <int MR, int NR, int G>
 struct bf16q4_family {
   static constexpr int mr = MR, nr = NR;
   static constexpr int accumulators = simd::accumulators / 4;  // beside the bank of groups; see mmla_family
+  static constexpr bool fetches = false;
   static constexpr size_t pair_bytes = size_t(NR) * 4, codes_bytes = G / 8 * pair_bytes;
   static constexpr size_t record_bytes = codes_bytes + size_t(NR) * 2;
 
@@ -48,7 +49,7 @@ struct bf16q4_family {
 #pragma unroll
         for (int p = 0; p < P; ++p) {
           for (size_t line = 0; line < record_bytes; line += 64) {
-            __builtin_prefetch(b + p * c.panel_bytes + g.prefetch + line);
+            __builtin_prefetch(b + p * c.panel_bytes + c.ahead + line);
           }
         }
       }

@@ -45,6 +45,7 @@ template <class Dot, int MR, int NR>
 struct lane_family {
   static constexpr int mr = MR, nr = NR;
   static constexpr int accumulators = simd::accumulators;
+  static constexpr bool fetches = false;
 
   static WC_INLINE bool ready(const wc_gemm_args &g) { return Dot::ready(g); }
   static WC_INLINE const char *panel(const wc_gemm_args &, const char *b) { return b; }
@@ -65,7 +66,7 @@ struct lane_family {
     size_t s = 0;
 #pragma clang loop unroll(disable)
     for (; s + steps_a_load <= steps; s += steps_a_load) {
-      if constexpr (Stream) prefetch_panels<steps_a_load * step>(c, b + g.prefetch);
+      if constexpr (Stream) prefetch_panels<steps_a_load * step>(c, b + c.ahead);
 #pragma unroll
       for (int r = 0; r < R; ++r) values[r] = Dot::load_row(a + r * lda);
       lane_steps<Dot, 0, steps_a_load>(c, b, values, sum);

@@ -86,6 +86,7 @@ struct mmla_family {
   static constexpr int mr = MR, nr = NR;
   // Counted in rows of four columns. Half of what there is: a single row fills blocks of two.
   static constexpr int accumulators = simd::accumulators / 2;
+  static constexpr bool fetches = false;
 
   static WC_INLINE bool ready(const wc_gemm_args &g) { return Dot::ready(g); }
   static WC_INLINE const char *panel(const wc_gemm_args &, const char *b) { return b; }
@@ -110,7 +111,7 @@ struct mmla_family {
         for (int p = 0; p < P; ++p) {
 #pragma unroll
           for (size_t line = 0; line < 2 * step; line += 64) {
-            __builtin_prefetch(b + p * c.panel_bytes + g.prefetch + line);
+            __builtin_prefetch(b + p * c.panel_bytes + c.ahead + line);
           }
         }
       }

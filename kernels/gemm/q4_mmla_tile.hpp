@@ -6,6 +6,7 @@ template <int MR, int NR, int G>
 struct q4_mmla_family {
   static constexpr int mr = MR, nr = NR;
   static constexpr int accumulators = simd::accumulators / 4;  // beside the f32 bank; see mmla_family
+  static constexpr bool fetches = false;
   // The packed record of one group: G/16 pairs of k-steps, then `nr` f16 scales.
   static constexpr size_t pair_bytes = size_t(NR) * 8, codes_bytes = G / 16 * pair_bytes;
   static constexpr size_t record_bytes = codes_bytes + size_t(NR) * 2;
@@ -30,7 +31,7 @@ struct q4_mmla_family {
 #pragma unroll
         for (int p = 0; p < P; ++p) {
           for (size_t line = 0; line < record_bytes; line += 64) {
-            __builtin_prefetch(b + p * c.panel_bytes + g.prefetch + line);
+            __builtin_prefetch(b + p * c.panel_bytes + c.ahead + line);
           }
         }
       }

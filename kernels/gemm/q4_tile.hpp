@@ -100,6 +100,7 @@ template <class Sum, int MR, int NR, int G, bool Expand>
 struct q4_family {
   static constexpr int mr = MR, nr = NR;
   static constexpr int accumulators = Sum::accumulators;
+  static constexpr bool fetches = !Expand;
 
   static WC_INLINE bool ready(const wc_gemm_args &g) {
     return g.k % G == 0 && g.a_scale && (g.k == 0 || g.a_sum) && (!Expand || g.k == 0 || g.scratch);
@@ -119,8 +120,9 @@ struct q4_family {
     const auto *a = static_cast<const int8_t *>(g.a) + row * g.lda;
     const int32_t *a_sum = g.a_sum + row * g.lda_sum;
     const size_t groups = g.k / G;
-    source codes{b, c.panel_bytes, g.prefetch};
-    for (size_t group = 0; group < groups; ++group) {
+    source codes{b, c.panel_bytes, 0};
+    for (size_t group = 0, turn = 0; group < groups; ++group, turn = c.after(turn)) {
+      if constexpr (Stream) codes.ahead = turn == c.turn ? c.ahead : 0;
       simd::s32 sum[R][X];
 #pragma unroll
       for (int r = 0; r < R; ++r) {
