@@ -183,6 +183,7 @@ struct BenchKernelCommand: AsyncParsableCommand {
     var name: String
     var op: String
     var isa: String
+    var numerics: String?
     var runs: Bool
     var why: String
   }
@@ -192,11 +193,12 @@ struct BenchKernelCommand: AsyncParsableCommand {
     let listed = KernelTable.all.map {
       let runs = $0.runs(on: isas)
       return Listed(
-        name: $0.name, op: $0.op.rawValue, isa: $0.isa.rawValue, runs: runs,
+        name: $0.name, op: $0.op.rawValue, isa: $0.isa.rawValue, numerics: $0.numerics?.description, runs: runs,
         why: runs ? "" : "this CPU lacks \($0.isa.rawValue)")
     }
-    var table = TextTable(columns: [("kernel", .left), ("op", .left), ("isa", .left), ("here", .left)])
-    table.rows = listed.map { [$0.name, $0.op, $0.isa, $0.runs ? "runs" : $0.why] }
+    var table = TextTable(
+      columns: [("kernel", .left), ("op", .left), ("isa", .left), ("numerics", .left), ("here", .left)])
+    table.rows = listed.map { [$0.name, $0.op, $0.isa, $0.numerics ?? "", $0.runs ? "runs" : $0.why] }
     try output.print(listed, text: table.lines.joined(separator: "\n"))
   }
 }

@@ -34,7 +34,8 @@ extension Problem {
     op == .gemm ? format.weightBytes(n: shape[.n], k: shape[.k]) : Int(min(bytes, 1e12))
   }
 
-  /// Operand sets to rotate over. Cold: more than twice the last-level cache together. Warm: weights of
+  /// Operand sets to rotate over. Cold: more than four times the last-level cache together, as the DRAM
+  /// ceiling's probe reads, since a cache that does not evict strictly by age keeps some of twice its size. Warm: weights of
   /// four times the private caches together, but of no more than half of the last-level cache; ops without
   /// weights have one, which is written anew before each run.
   public func copiesForState(machine: Fingerprint) -> Int {
@@ -47,7 +48,7 @@ extension Problem {
       let target = min(machine.lastLevelCacheBytes / 2, 4 * privateBytes * max(1, machine.physicalCores))
       return max(1, min(4096, target / max(1, rotatingBytes)))
     case .cold:
-      let target = 2 * max(machine.lastLevelCacheBytes, 8 << 20)
+      let target = 4 * max(machine.lastLevelCacheBytes, 8 << 20)
       return max(2, min(4096, target / max(1, rotatingBytes) + 1))
     }
   }
