@@ -27,6 +27,7 @@ public struct Format: Hashable, Sendable, Codable {
   public static let f32 = Format(.f32, .float)
   public static let bf16 = Format(.bf16, .float)
   public static let w8a8 = Format(.int8, .int8)
+  public static let w8a16 = Format(.int8, .float)
   public static let w4a8g32 = Format(.int4(groupSize: 32), .int8)
   public static let w4a8g64 = Format(.int4(groupSize: 64), .int8)
   public static let w4a8g128 = Format(.int4(groupSize: 128), .int8)
@@ -34,10 +35,13 @@ public struct Format: Hashable, Sendable, Codable {
   public static let w4a16g64 = Format(.int4(groupSize: 64), .float)
   public static let w4a16g128 = Format(.int4(groupSize: 128), .float)
 
-  /// Every format this version runs, dense baselines first.
-  public static let all: [Format] = [
+  /// What is tuned and planned unless formats are named, dense baselines first.
+  public static let usual: [Format] = [
     .f32, .bf16, .w8a8, .w4a8g32, .w4a8g64, .w4a8g128, .w4a16g32, .w4a16g64, .w4a16g128,
   ]
+
+  /// Every format this version runs.
+  public static let all: [Format] = usual + [.w8a16]
 
   /// The type of the packed B operand.
   public var weightType: ElementType {

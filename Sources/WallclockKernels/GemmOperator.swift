@@ -115,8 +115,7 @@ public final class GemmOperator: Sendable {
       unsafe rows.q = q
       unsafe rows.ldq = ldq
       unsafe rows.scale = workspace.scales.unsafePointer
-      // Weights with a scale per channel take centred activations: their sums over K are known.
-      let centred = weights.sums.count > 0
+      let centred = kernel.centresActivations
       unsafe rows.offset = centred ? workspace.offsets.unsafePointer : nil
       unsafe rows.sums = groups > 0 ? workspace.sums.unsafePointer : nil
       unsafe rows.ld_sums = groups

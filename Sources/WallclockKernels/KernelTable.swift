@@ -23,6 +23,10 @@ import WallclockMachine
   /// K may be split over calls.
   public let accumulates: Bool
 
+  /// Whether its A rows are codes about a centre of their own: with a scale per channel alone, their sums over K
+  /// are known.
+  var centresActivations: Bool { b == .s8 && a != .f32 && a != .bf16 }
+
   // A row of the C table: static and immutable, so it may be read from any thread.
   nonisolated(unsafe) package let row: UnsafePointer<wc_kernel>
 

@@ -215,7 +215,7 @@ package final class OracleActivations {
     let elementBytes = Int(type.bitsPerValue) / 8
     values = AlignedBuffer(count: m * stride * elementBytes)
     scales = AlignedBuffer(count: m)
-    offsets = AlignedBuffer(count: kernel.b == .s8 ? m : 0)
+    offsets = AlignedBuffer(count: kernel.centresActivations ? m : 0)
     sums = AlignedBuffer(count: m * groups)
     if type == .f32 {
       let out = unsafe UnsafeMutableRawPointer(values.unsafePointer).assumingMemoryBound(to: Float.self)

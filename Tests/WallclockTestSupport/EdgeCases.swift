@@ -28,7 +28,7 @@ extension KernelCases {
   ]
 
   private static let operandTypes: [(ElementType, ElementType)] =
-    [(.f32, .f32), (.f32, .bf16), (.bf16, .bf16), (.s8, .s8), (.s16, .s8)]
+    [(.f32, .f32), (.f32, .bf16), (.bf16, .bf16), (.f32, .s8), (.s8, .s8), (.s16, .s8)]
     + [.q4g32, .q4g64, .q4g128].flatMap { [(ElementType.s8, $0), (.f32, $0), (.bf16, $0)] }
 }
 

@@ -186,10 +186,13 @@ package struct GemmOracle {
           // Sums of codes are whole numbers far below 2⁵³, so `part` is exact.
           scaled = group > 0 ? scaled.addingProduct(Float(part), scale) : Float(part)
         }
+        if b == .s8 {
+          product *= Double(weightScales[j])
+          magnitude *= Double(weightScales[j])
+        }
         if isInteger {
-          let factor = Double(activationScales[i]) * (b == .s8 ? Double(weightScales[j]) : 1)
-          product *= factor
-          magnitude *= abs(factor)
+          product *= Double(activationScales[i])
+          magnitude *= abs(Double(activationScales[i]))
           integerSums[i * columns + j] = scaled
           if !activationOffsets.isEmpty {
             var size = 0.0

@@ -51,6 +51,8 @@ extension KernelCases {
     addFloatGemm(shape, a: .f32, b: .f32)
     addFloatGemm(shape, a: .f32, b: .bf16)
     addFloatGemm(shape, a: .bf16, b: .bf16)
+    addFloatGemm(shape, a: .f32, b: .s8)
+    addFloatGemm(shape, a: .bf16, b: .s8)
     addIntegerGemm(shape, b: .s8)
     for b in [ElementType.q4g32, .q4g64, .q4g128] {
       addIntegerGemm(shape, b: b)
@@ -75,6 +77,7 @@ extension KernelCases {
         b == .bf16
           ? .input("weights", values.map(bf16Bits), rows: n, columns: k)
           : .input("weights", values, rows: n, columns: k))
+    case .s8: weights = addS8(n: n, k: k, extreme: shape.extreme, to: &arrays)
     default:
       let (codes, scales) = addQ4(n: n, k: k, group: group, extreme: shape.extreme, to: &arrays)
       weights = codes.indices.map { (Double(codes[$0]) - 8) * Double(scales[$0 / group]) }
@@ -112,15 +115,9 @@ extension KernelCases {
     var weights: [Double] = []
     var offsets = [Float](repeating: 0, count: m)
     if b == .s8 {
-      let sign: Int8 = random.integer(0...1) == 0 ? 127 : -127
-      let codes = (0..<n * k).map { _ in shape.extreme ? sign : Int8(random.integer(-127...127)) }
-      let scales = (0..<n).map { _ in 0.001 + abs(random.signed()) * 0.01 }
-      weights = codes.indices.map { Double(codes[$0]) * Double(scales[$0 / max(k, 1)]) }
+      weights = addS8(n: n, k: k, extreme: shape.extreme, to: &arrays)
       offsets = (0..<m).map { _ in random.signed() }
       arrays.append(.input("a_offset", offsets, columns: m))
-      arrays += [
-        .input("weights", codes, rows: n, columns: k), .input("weight_scales", scales, rows: n, columns: 1),
-      ]
     } else {
       let (codes, scales) = addQ4(n: n, k: k, group: group, extreme: shape.extreme, to: &arrays)
       weights = codes.indices.map { (Double(codes[$0]) - 8) * Double(scales[$0 / group]) }
@@ -150,6 +147,17 @@ extension KernelCases {
     guard b == .s8 else { return }
     addGemm("gemm_u8s8", shape, arrays + [storage(128 as UInt8) { UInt8(Int($0) + 128) }], value)
     addGemm("gemm_s16s8", shape, arrays + [storage(0 as Int16) { Int16($0) }], value)
+  }
+
+  /// Codes and scales of 8-bit weights; returns their values.
+  private mutating func addS8(n: Int, k: Int, extreme: Bool, to arrays: inout [CaseArray]) -> [Double] {
+    let sign: Int8 = random.integer(0...1) == 0 ? 127 : -127
+    let codes = (0..<n * k).map { _ in extreme ? sign : Int8(random.integer(-127...127)) }
+    let scales = (0..<n).map { _ in 0.001 + abs(random.signed()) * 0.01 }
+    arrays += [
+      .input("weights", codes, rows: n, columns: k), .input("weight_scales", scales, rows: n, columns: 1),
+    ]
+    return codes.indices.map { Double(codes[$0]) * Double(scales[$0 / max(k, 1)]) }
   }
 
   /// Codes and scales (exact in f16) of 4-bit weights.

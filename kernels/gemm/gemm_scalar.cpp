@@ -73,6 +73,21 @@ struct f32f32 : float_sums {
   }
 };
 
+struct f32s8 {
+  using sum = float;
+  static bool ready(const wc_gemm_args &g) { return g.b_scale; }
+  static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
+    const float *a = static_cast<const float *>(g.a) + row * g.lda;
+    const int8_t *b = reinterpret_cast<const int8_t *>(panel);
+    for (size_t p = 0; p < g.k; ++p) {
+      for (size_t j = 0; j < nr; ++j) s[j] += a[p] * static_cast<float>(b[p * nr + j]);
+    }
+  }
+  static float value(sum s, const wc_gemm_args &g, size_t, size_t j) {
+    return __builtin_fmaf(s, g.b_scale[j], bias_of(g, j));
+  }
+};
+
 struct bf16bf16 : float_sums {
   static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
     const uint16_t *a = static_cast<const uint16_t *>(g.a) + row * g.lda;
@@ -154,6 +169,7 @@ struct f32q4 : float_sums {
 }  // namespace
 
 extern "C" wc_status gemm_f32f32_scalar_1x8(const wc_gemm_args *g) { return run<f32f32>(g); }
+extern "C" wc_status gemm_f32s8_scalar_1x8(const wc_gemm_args *g) { return run<f32s8>(g); }
 extern "C" wc_status gemm_bf16bf16_scalar_1x8(const wc_gemm_args *g) { return run<bf16bf16>(g); }
 extern "C" wc_status gemm_s8s8_scalar_1x8(const wc_gemm_args *g) { return run<s8s8>(g); }
 extern "C" wc_status gemm_s8q4g32_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<32>>(g); }

@@ -120,6 +120,10 @@ size_t gemm_scratch_none(size_t) { return 0; }
 size_t gemm_scratch_f32_panel16(size_t k) { return k * 16 * 4; }
 size_t gemm_scratch_f32_panel32(size_t k) { return k * 32 * 4; }
 
+// The same as bf16; K is padded to pairs.
+size_t gemm_scratch_bf16_panel32(size_t k) { return rounded_up(k, 2) * 32 * 2; }
+size_t gemm_scratch_bf16_panel48(size_t k) { return rounded_up(k, 2) * 48 * 2; }
+
 // A K block of one panel, a code a byte, and f32 scales for every group of 32 or more.
 size_t gemm_scratch_q4_panel8(size_t k) { return k * 8 + rounded_up(k, 32) / 32 * 8 * 4; }
 size_t gemm_scratch_q4_panel16(size_t k) { return k * 16 + rounded_up(k, 32) / 32 * 16 * 4; }

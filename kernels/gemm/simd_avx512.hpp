@@ -40,6 +40,9 @@ struct simd {
   static WC_INLINE s32 load_s8_as_s16(const void *p) {
     return _mm512_cvtepi8_epi16(_mm256_loadu_si256(static_cast<const __m256i *>(p)));
   }
+  static WC_INLINE f32 load_s8_as_f32(const void *p) {
+    return to_f32(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i *>(p))));
+  }
   static WC_INLINE s32 dot_s16(s32 sum, s32 a, s32 b) { return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)); }
 
   // 4-bit codes, and dot products of them with s8 in s16 (up to eight sums of a pair fit).

@@ -122,11 +122,12 @@ enum {
 // k = 0 with FIRST|LAST writes what the epilogue makes of zero.
 //
 // Epilogue arithmetic, the same on every ISA (fma = fused, one rounding):
-//   s8 weights:  t = (float)acc_s32 · a_scale[m];  with a_offset t = fma(a_offset[m], (float)b_sum[n], t);
+//   s8 weights, a8:  t = (float)acc_s32 · a_scale[m];  with a_offset t = fma(a_offset[m], (float)b_sum[n], t);
 //                t = fma(t, b_scale[n], bias[n])
 //   q4 weights, a8:  per group in ascending order g: f = fma((float)(Σ_s32 − 8·a_sum[m][g]),
 //                scale[n][g], f);  t = fma(f, a_scale[m], bias[n])
 //   float weights:   t = acc + bias[n]
+//   s8 weights, float a:  acc = Σ a·w in f32, codes widened exactly;  t = fma(acc, b_scale[n], bias[n])
 // then gelu, then + residual[m][n].
 typedef struct wc_gemm_args {
   size_t m, n, k;
@@ -145,7 +146,7 @@ typedef struct wc_gemm_args {
   size_t ldr;
   float *c;  // m×n, overwritten on the last K block
   size_t ldc;
-  void *acc;  // m×n s32 (s8 weights) or f32 (others), n rounded up to nr columns, 64-byte aligned
+  void *acc;  // m×n s32 (s8 weights, a8) or f32 (others), n rounded up to nr columns, 64-byte aligned
   size_t ldacc;
   void *scratch;       // the row's gemm_scratch_bytes(k), 64-byte aligned, or null when that is 0
   uint32_t flags;      // WC_GEMM_FIRST | WC_GEMM_LAST
