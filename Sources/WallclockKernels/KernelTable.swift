@@ -156,7 +156,8 @@ extension ElementType {
   private static let names: [(wc_type, ElementType)] = [
     (WC_TYPE_f32, .f32), (WC_TYPE_f16, .f16), (WC_TYPE_bf16, .bf16), (WC_TYPE_s8, .s8),
     (WC_TYPE_u8, .u8), (WC_TYPE_s16, .s16), (WC_TYPE_s32, .s32), (WC_TYPE_q4g32, .q4g32),
-    (WC_TYPE_q4g64, .q4g64), (WC_TYPE_q4g128, .q4g128),
+    (WC_TYPE_q4g64, .q4g64), (WC_TYPE_q4g128, .q4g128), (WC_TYPE_q4zg32, .q4zg32), (WC_TYPE_q4zg64, .q4zg64),
+    (WC_TYPE_q4zg128, .q4zg128),
   ]
 
   init?(_ type: wc_type) {

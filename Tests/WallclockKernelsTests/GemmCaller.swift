@@ -103,7 +103,7 @@ import WallclockTestSupport
           unsafe out.storeBytes(
             of: UInt16(truncatingIfNeeded: Float(w).bitPattern >> 16), toByteOffset: 2 * i, as: UInt16.self)
         case .s8: unsafe out.storeBytes(of: Int8(w), toByteOffset: i, as: Int8.self)
-        default: unsafe out.storeBytes(of: UInt8(w + 8), toByteOffset: i, as: UInt8.self)
+        default: unsafe out.storeBytes(of: oracle.storedCode(i), toByteOffset: i, as: UInt8.self)
         }
       }
     }

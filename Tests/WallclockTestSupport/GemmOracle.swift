@@ -34,8 +34,10 @@ package struct GemmOracle {
   package private(set) var activationScales: [Float] = []
   /// Per row, for integer A and s8 weights of some patterns: what centred codes leave out; else empty.
   package private(set) var activationOffsets: [Float] = []
-  /// columns×k: f32 and bf16 values, 8-bit codes, 4-bit codes less 8.
+  /// columns×k: f32 and bf16 values, 8-bit codes, 4-bit codes less their zero point.
   package private(set) var weights: [Double] = []
+  /// Per column and group, for 4-bit weights that have them; else empty.
+  private var zeroPoints: [Int] = []
   /// Per column for s8, per column and group for q4 (exact in f16).
   package private(set) var weightScales: [Float] = []
   package private(set) var bias: [Float] = []
@@ -73,6 +75,12 @@ package struct GemmOracle {
     case .s8:
       weights = (0..<columns * k).map { _ in Self.weightCode(pattern, -128...127, &random) }
       weightScales = (0..<columns).map { _ in 0.001 + abs(random.signed()) * 0.01 }
+    case .q4zg32, .q4zg64, .q4zg128:
+      zeroPoints = (0..<columns * groups).map { _ in pattern == .random ? random.integer(0...15) : random.integer(0...1) * 15 }
+      weights = (0..<columns * k).map {
+        Self.weightCode(pattern, 0...15, &random) - Double(zeroPoints[$0 / group])
+      }
+      weightScales = (0..<columns * groups).map { _ in Float(random.integer(1...1024)) * 0x1p-10 }
     case .q4g32, .q4g64, .q4g128:
       weights = (0..<columns * k).map { _ in Self.weightCode(pattern, -8...7, &random) }
       // Multiples of 2⁻¹⁰ below 2: exact in f16.
@@ -154,6 +162,13 @@ package struct GemmOracle {
   package mutating func setWeight(_ column: Int, _ p: Int, _ value: Float) {
     weights[column * k + p] = Double(b == .bf16 ? roundedToBF16(value) : value)
     sum()
+  }
+
+  /// Element `i` of 4-bit weights as the kernel ABI has it: the code, and a zero point of its group above it.
+  package func storedCode(_ i: Int) -> UInt8 {
+    guard b.hasZeroPoints else { return UInt8(weights[i] + 8) }
+    let zero = zeroPoints[i / group]
+    return UInt8(Int(weights[i]) + zero | zero << 4)
   }
 
   // MARK: - Sums

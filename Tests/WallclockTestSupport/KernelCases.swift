@@ -54,7 +54,7 @@ extension KernelCases {
     addFloatGemm(shape, a: .f32, b: .s8)
     addFloatGemm(shape, a: .bf16, b: .s8)
     addIntegerGemm(shape, b: .s8)
-    for b in [ElementType.q4g32, .q4g64, .q4g128] {
+    for b in [ElementType.q4g32, .q4g64, .q4g128, .q4zg32, .q4zg64, .q4zg128] {
       addIntegerGemm(shape, b: b)
       addFloatGemm(shape, a: .f32, b: b)
       addFloatGemm(shape, a: .bf16, b: b)
@@ -79,8 +79,7 @@ extension KernelCases {
           : .input("weights", values, rows: n, columns: k))
     case .s8: weights = addS8(n: n, k: k, extreme: shape.extreme, to: &arrays)
     default:
-      let (codes, scales) = addQ4(n: n, k: k, group: group, extreme: shape.extreme, to: &arrays)
-      weights = codes.indices.map { (Double(codes[$0]) - 8) * Double(scales[$0 / group]) }
+      weights = addQ4(b, n: n, k: k, extreme: shape.extreme, to: &arrays)
     }
     let padded = k.roundedUp(to: 8)
     arrays.append(
@@ -119,8 +118,7 @@ extension KernelCases {
       offsets = (0..<m).map { _ in random.signed() }
       arrays.append(.input("a_offset", offsets, columns: m))
     } else {
-      let (codes, scales) = addQ4(n: n, k: k, group: group, extreme: shape.extreme, to: &arrays)
-      weights = codes.indices.map { (Double(codes[$0]) - 8) * Double(scales[$0 / group]) }
+      weights = addQ4(b, n: n, k: k, extreme: shape.extreme, to: &arrays)
       let sums = (0..<m * (k / group)).map { at in
         a[at * group..<(at + 1) * group].reduce(Int32(0)) { $0 + Int32($1) }
       }
@@ -160,17 +158,22 @@ extension KernelCases {
     return codes.indices.map { Double(codes[$0]) * Double(scales[$0 / max(k, 1)]) }
   }
 
-  /// Codes and scales (exact in f16) of 4-bit weights.
+  /// Codes, zero points and scales (exact in f16) of 4-bit weights; returns their values.
   private mutating func addQ4(
-    n: Int, k: Int, group: Int, extreme: Bool, to arrays: inout [CaseArray]
-  ) -> (codes: [UInt8], scales: [Float]) {
+    _ type: ElementType, n: Int, k: Int, extreme: Bool, to arrays: inout [CaseArray]
+  ) -> [Double] {
+    let group = type.groupSize!
     let codes = (0..<n * k).map { _ in UInt8(extreme ? 0 : random.integer(0...15)) }
+    let zeros = (0..<n * (k / group)).map { _ in
+      UInt8(!type.hasZeroPoints ? 8 : extreme ? 15 : random.integer(0...15))
+    }
     let scales = (0..<n * (k / group)).map { _ in Float(random.integer(1...63)) / 1024 }
+    let stored = codes.indices.map { codes[$0] | (type.hasZeroPoints ? zeros[$0 / group] << 4 : 0) }
     arrays += [
-      .input("weights", codes, rows: n, columns: k),
+      .input("weights", stored, rows: n, columns: k),
       .input("weight_scales", scales, rows: n, columns: k / group),
     ]
-    return (codes, scales)
+    return codes.indices.map { (Double(codes[$0]) - Double(zeros[$0 / group])) * Double(scales[$0 / group]) }
   }
 
   private mutating func addGemm(

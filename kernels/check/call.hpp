@@ -65,9 +65,12 @@ inline const char *name_of(wc_type type) {
 
 inline size_t group_of(wc_type type) {
   switch (type) {
-    case WC_TYPE_q4g32: return 32;
-    case WC_TYPE_q4g64: return 64;
-    case WC_TYPE_q4g128: return 128;
+    case WC_TYPE_q4g32:
+    case WC_TYPE_q4zg32: return 32;
+    case WC_TYPE_q4g64:
+    case WC_TYPE_q4zg64: return 64;
+    case WC_TYPE_q4g128:
+    case WC_TYPE_q4zg128: return 128;
     default: return 0;
   }
 }

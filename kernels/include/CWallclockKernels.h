@@ -55,6 +55,9 @@ typedef enum wc_type {
   WC_TYPE_q4g32,  // unsigned 4-bit codes, value = scale·(code − 8), one f16 scale per 32 along K
   WC_TYPE_q4g64,
   WC_TYPE_q4g128,
+  WC_TYPE_q4zg32,  // the same with a zero point per group: value = scale·(code − zero), zero 0 … 15
+  WC_TYPE_q4zg64,
+  WC_TYPE_q4zg128,
 } wc_type;
 
 typedef enum wc_op {
@@ -73,7 +76,8 @@ typedef enum wc_layout {
   WC_LAYOUT_none = 0,
   // [N/nr][K/kr][nr][kr] elements of the row's B type; N padded with zeros to nr, K to kr.
   WC_LAYOUT_panel,
-  // [N/nr][K/g] records of g·nr/2 bytes of codes followed by nr f16 scales. Codes: k-steps of kr
+  // [N/nr][K/g] records of g·nr/2 bytes of codes followed by nr f16 scales and, for q4z, nr/2 bytes of zero
+  // points, the even column's in the low nibble. Codes: k-steps of kr
   // values are taken in pairs; byte [nr][kr] of a pair holds step 2i in its low nibble and step
   // 2i+1 in its high nibble, so that unpacking needs an AND and a shift, no permute.
   WC_LAYOUT_q4_panel,
@@ -126,6 +130,7 @@ enum {
 //                t = fma(t, b_scale[n], bias[n])
 //   q4 weights, a8:  per group in ascending order g: f = fma((float)(Σ_s32 − 8·a_sum[m][g]),
 //                scale[n][g], f);  t = fma(f, a_scale[m], bias[n])
+//   q4z weights, a8: the same with zero[n][g] for 8. The s32 difference is below 2²⁴, so exact in f32
 //   float weights:   t = acc + bias[n]
 //   s8 weights, float a:  acc = Σ a·w in f32, codes widened exactly;  t = fma(acc, b_scale[n], bias[n])
 // then gelu, then + residual[m][n].
@@ -135,7 +140,7 @@ typedef struct wc_gemm_args {
   size_t lda;
   const float *a_scale;   // m; A types s8, u8, s16
   const float *a_offset;  // m, or null: row m of A stands for a_scale[m]·q + a_offset[m]; B type s8, needs b_sum
-  const int32_t *a_sum;   // m × (k/g): Σ of A's s8 values over each group of this K block; B type q4
+  const int32_t *a_sum;   // m × (k/g): Σ of A's s8 values over each group of this K block; B types q4, q4z
   size_t lda_sum;
   const void *b;          // packed; points at (first panel of the block, first k of the K block)
   size_t b_panel_bytes;   // from one nr-wide panel to the next
@@ -230,9 +235,11 @@ typedef struct wc_rowwise_args {
 // weights: quantising and packing, done once, ahead of the call
 
 // f32 weights N×K (row n = output n, as PyTorch's Linear stores them) → codes of type b, row-major
-// N×K, one byte per 4-bit code (two per bf16). s8: scales[n]; q4: scales[n][k/g], rounded to f16
+// N×K, one byte per 4-bit code (two per bf16). s8: scales[n]; q4, q4z: scales[n][k/g], rounded to f16
 // before the codes are chosen, and k must be a multiple of g. f32, bf16: scales unused.
 // Symmetric: s8 s = max|w|/127; q4 s = (the entry of largest magnitude)/−8, code = clamp(rne(w/s) + 8, 0, 15).
+// Asymmetric: q4z s = (max(w, 0) − min(w, 0))/15 of the group, zero = clamp(rne(−min(w, 0)/s), 0, 15),
+// code = clamp(rne(w/s) + zero, 0, 15); each byte holds the code in its low and the group's zero in its high nibble.
 wc_status wc_weights_quantize(
     wc_type b, size_t n, size_t k, const float *w, size_t ldw, void *codes, float *scales);
 
