@@ -82,7 +82,7 @@ extension BackendProblem {
     case .bf16: UInt32(WALLCLOCK_BF16)
     case .int8: UInt32(WALLCLOCK_S8)
     case .int4(_, zeroPoints: false): UInt32(WALLCLOCK_Q4)
-    case .int4(_, zeroPoints: true): nil
+    case .int4(_, zeroPoints: true), .int8Grouped: nil
     }
   }
 

@@ -96,7 +96,7 @@ public enum ExactnessAudit {
 
     /// Of 4-bit weights the codes less eight, or less their group's zero point.
     static func weights(_ kernel: KernelDescriptor) -> [Pattern] {
-      guard let b = kernel.b, let group = b.groupSize else { return patterns(low: -128, high: 127) }
+      guard let b = kernel.b, let group = b.groupSize, b != .s8g32 else { return patterns(low: -128, high: 127) }
       guard b.hasZeroPoints else { return patterns(low: -8, high: 7) }
       return patterns(low: 0, high: 15).map { codes in
         Pattern(name: "codes \(codes.name)") { line, p in codes.value(line, p) - zeroPoint(line, p / group) }
@@ -130,13 +130,13 @@ public enum ExactnessAudit {
       let hasZeroPoints = kernel.b?.hasZeroPoints ?? false
       let codes = AlignedBuffer(
         self.w.enumerated().map { at, w in
-          guard let group else { return UInt8(truncatingIfNeeded: w) }
+          guard let group, kernel.b != .s8g32 else { return UInt8(truncatingIfNeeded: w) }
           guard hasZeroPoints else { return UInt8(w + 8) }
           let zero = Pattern.zeroPoint(at / k, at % k / group)
           return UInt8(w + zero | zero << 4)
         })
       let padded = (n + kernel.nr - 1) / kernel.nr * kernel.nr
-      ones = AlignedBuffer([Float](repeating: 1, count: max(padded, m, group.map { n * (k / $0) } ?? 0)))
+      ones = AlignedBuffer([Float](repeating: 1, count: max(padded, m, group.map { max(m, n) * (k / $0) } ?? 0)))
       sums = AlignedBuffer(count: padded)
       var stride = 0
       panels = unsafe AlignedBuffer(count: wc_gemm_packed_bytes(kernel.row, n, k, &stride))
@@ -203,6 +203,7 @@ public enum ExactnessAudit {
       unsafe args.a = UnsafeRawPointer(codes.unsafePointer)
       unsafe args.lda = lda
       unsafe args.a_scale = UnsafePointer(ones.unsafePointer)
+      unsafe args.lda_scale = group.map { k / $0 } ?? 0
       unsafe args.a_sum = UnsafePointer(groupSums.unsafePointer)
       unsafe args.lda_sum = group.map { k / $0 } ?? 0
       unsafe args.b = UnsafeRawPointer(panels.unsafePointer)

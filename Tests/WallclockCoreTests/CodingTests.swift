@@ -38,7 +38,7 @@ import struct WallclockCore.Measurement
     let usual = ["f32", "bf16", "w8a8", "w4a8-g32", "w4a8-g64", "w4a8-g128", "w4a16-g32", "w4a16-g64", "w4a16-g128"]
     #expect(Format.usual.map(\.description) == usual)
     #expect(Format.all.map(\.description) == usual + [
-      "w8a16", "w4a8-g32-asym", "w4a8-g64-asym", "w4a8-g128-asym", "w4a16-g32-asym", "w4a16-g64-asym", "w4a16-g128-asym",
+      "w8a16", "w8a8-g32", "w4a8-g32-asym", "w4a8-g64-asym", "w4a8-g128-asym", "w4a16-g32-asym", "w4a16-g64-asym", "w4a16-g128-asym",
     ])
     for text in ["", "F32", "w4a8", "w4a8-g16", "w8a16-g32", "w4a8-g32 ", "f32\0"] { #expect(Format(text) == nil) }
     #expect(refuses([Format].self, #"["w3a8"]"#) && refuses([Format].self, "[7]") && refuses([Format].self, "[null]"))

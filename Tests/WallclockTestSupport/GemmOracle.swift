@@ -30,7 +30,7 @@ package struct GemmOracle {
 
   /// rows×k: what A's elements stand for, without their row's scale.
   package private(set) var activations: [Double] = []
-  /// Per row, for integer A.
+  /// Per row, for integer A; with s8g32 weights per row and group.
   package private(set) var activationScales: [Float] = []
   /// Per row, for integer A and s8 weights of some patterns: what centred codes leave out; else empty.
   package private(set) var activationOffsets: [Float] = []
@@ -53,6 +53,7 @@ package struct GemmOracle {
 
   package var isInteger: Bool { a == .s8 || a == .u8 || a == .s16 }
   private var group: Int { b.groupSize ?? 0 }
+  package var activationScalesPerRow: Int { b == .s8g32 ? k / group : 1 }
 
   package init(
     a: ElementType, b: ElementType, rows: Int, columns: Int, k: Int, pattern: GemmPattern, seed: UInt64
@@ -66,7 +67,7 @@ package struct GemmOracle {
     let groups = b.groupSize.map { k / $0 } ?? 0
     if isInteger {
       activations = (0..<rows * k).map { _ in Self.activationCode(pattern, &random) }
-      activationScales = (0..<rows).map { _ in 0.001 + abs(random.signed()) * 0.02 }
+      activationScales = (0..<rows * (b == .s8g32 ? groups : 1)).map { _ in 0.001 + abs(random.signed()) * 0.02 }
       if b == .s8, pattern != .greatest { activationOffsets = (0..<rows).map { _ in random.signed() } }
     } else {
       activations = (0..<rows * k).map { Self.activation($0 % max(k, 1), a, pattern, &random) }
@@ -75,6 +76,11 @@ package struct GemmOracle {
     case .s8:
       weights = (0..<columns * k).map { _ in Self.weightCode(pattern, -128...127, &random) }
       weightScales = (0..<columns).map { _ in 0.001 + abs(random.signed()) * 0.01 }
+    case .s8g32:
+      weights = (0..<columns * k).map { _ in Self.weightCode(pattern, -128...127, &random) }
+      weightScales = (0..<columns * groups).map { _ in
+        Float(random.integer(1...1024)) * 0x1p-14 * (random.integer(0...1) == 0 ? 1 : -1)
+      }
     case .q4zg32, .q4zg64, .q4zg128:
       zeroPoints = (0..<columns * groups).map { _ in pattern == .random ? random.integer(0...15) : random.integer(0...1) * 15 }
       weights = (0..<columns * k).map {
@@ -152,7 +158,8 @@ package struct GemmOracle {
 
   /// Makes a row what a quantiser makes of one that holds a NaN: scale NaN, codes zero.
   package mutating func poisonRow(_ row: Int) {
-    activationScales[row] = .nan
+    let scales = activationScalesPerRow
+    for i in row * scales..<(row + 1) * scales { activationScales[i] = .nan }
     if !activationOffsets.isEmpty { activationOffsets[row] = 0 }
     for p in 0..<k { activations[row * k + p] = 0 }
     sum(rows: row..<row + 1)
@@ -164,8 +171,9 @@ package struct GemmOracle {
     sum()
   }
 
-  /// Element `i` of 4-bit weights as the kernel ABI has it: the code, and a zero point of its group above it.
+  /// Element `i` of grouped weights as the kernel ABI has it: 8 bits, or 4 and a zero point of the group above.
   package func storedCode(_ i: Int) -> UInt8 {
+    if b == .s8g32 { return UInt8(bitPattern: Int8(weights[i])) }
     guard b.hasZeroPoints else { return UInt8(weights[i] + 8) }
     let zero = zeroPoints[i / group]
     return UInt8(Int(weights[i]) + zero | zero << 4)
@@ -196,18 +204,21 @@ package struct GemmOracle {
             size += abs(term)
           }
           let scale = group > 0 ? weightScales[j * (k / group) + first / group] : 1
-          product += part * Double(scale)
-          magnitude += size * Double(abs(scale))
+          let rowScale = b == .s8g32 ? activationScales[i * (k / group) + first / group] : 1
+          product += part * Double(scale) * Double(rowScale)
+          magnitude += size * Double(abs(scale)) * Double(rowScale)
           // Sums of codes are whole numbers far below 2⁵³, so `part` is exact.
-          scaled = group > 0 ? scaled.addingProduct(Float(part), scale) : Float(part)
+          scaled = group > 0 ? scaled.addingProduct(Float(part) * rowScale, scale) : Float(part)
         }
         if b == .s8 {
           product *= Double(weightScales[j])
           magnitude *= Double(weightScales[j])
         }
         if isInteger {
-          product *= Double(activationScales[i])
-          magnitude *= abs(Double(activationScales[i]))
+          if b != .s8g32 {
+            product *= Double(activationScales[i])
+            magnitude *= abs(Double(activationScales[i]))
+          }
           integerSums[i * columns + j] = scaled
           if !activationOffsets.isEmpty {
             var size = 0.0
@@ -249,7 +260,7 @@ package struct GemmOracle {
       if !activationOffsets.isEmpty { scaled.addProduct(activationOffsets[i], Float(columnSum(j))) }
       return bias.addingProduct(scaled, weightScales[j])
     }
-    return bias.addingProduct(sum, activationScales[i])
+    return b == .s8g32 ? sum + bias : bias.addingProduct(sum, activationScales[i])
   }
 
   /// C[i, j] in f64 and the Σ of magnitudes its tolerance is taken of.

@@ -158,6 +158,25 @@ struct s8q4 {
   }
 };
 
+struct s8s8g32 {
+  using sum = float;
+  static constexpr wc_type B = WC_TYPE_s8g32;
+  static constexpr size_t Group = wc::group_of(B);
+  static bool ready(const wc_gemm_args &g) { return g.k % Group == 0 && (g.k == 0 || g.a_scale); }
+  static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
+    const int8_t *a = static_cast<const int8_t *>(g.a) + row * g.lda;
+    for (size_t group = 0; group < g.k / Group; ++group, panel += wc::record_bytes(B, nr), a += Group) {
+      const float a_scale = g.a_scale[row * g.lda_scale + group];
+      for (size_t j = 0; j < nr; ++j) {
+        int32_t total = 0;
+        for (size_t p = 0; p < Group; ++p) total += a[p] * static_cast<int8_t>(panel[p * nr + j]);
+        s[j] = __builtin_fmaf(static_cast<float>(total) * a_scale, scale_at<B>(panel, j), s[j]);
+      }
+    }
+  }
+  static float value(sum s, const wc_gemm_args &g, size_t, size_t j) { return s + bias_of(g, j); }
+};
+
 template <wc_type B>
 struct f32q4 : float_sums {
   static constexpr size_t Group = wc::group_of(B);
@@ -182,6 +201,7 @@ extern "C" wc_status gemm_f32f32_scalar_1x8(const wc_gemm_args *g) { return run<
 extern "C" wc_status gemm_f32s8_scalar_1x8(const wc_gemm_args *g) { return run<f32s8>(g); }
 extern "C" wc_status gemm_bf16bf16_scalar_1x8(const wc_gemm_args *g) { return run<bf16bf16>(g); }
 extern "C" wc_status gemm_s8s8_scalar_1x8(const wc_gemm_args *g) { return run<s8s8>(g); }
+extern "C" wc_status gemm_s8s8g32_scalar_1x8(const wc_gemm_args *g) { return run<s8s8g32>(g); }
 extern "C" wc_status gemm_s8q4g32_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<WC_TYPE_q4g32>>(g); }
 extern "C" wc_status gemm_s8q4g64_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<WC_TYPE_q4g64>>(g); }
 extern "C" wc_status gemm_s8q4g128_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<WC_TYPE_q4g128>>(g); }

@@ -44,7 +44,7 @@ code_place place_of(const wc_kernel &kernel, size_t column, size_t p) {
   return {(step / 2 * nr + column) * kr + p % kr, step % 2 == 1};
 }
 
-void pack_q4_panel(
+void pack_group_panel(
     const wc_kernel &kernel, size_t columns, size_t k, const char *codes, const float *scales,
     char *packed) {
   const size_t nr = kernel.nr, group = wc::group_of(kernel.b), groups = k / group;
@@ -52,6 +52,10 @@ void pack_q4_panel(
     char *record = packed + g * wc::record_bytes(kernel.b, nr);
     for (size_t j = 0; j < columns; ++j) {
       for (size_t p = 0; p < group; ++p) {
+        if (kernel.b == WC_TYPE_s8g32) {
+          record[(p / kernel.kr * nr + j) * kernel.kr + p % kernel.kr] = codes[j * k + g * group + p];
+          continue;
+        }
         const auto [at, high] = place_of(kernel, j, p);
         const int code = codes[j * k + g * group + p] & 15;
         record[at] = static_cast<char>(record[at] | (high ? code << 4 : code));
@@ -94,7 +98,7 @@ extern "C" wc_status wc_gemm_pack(
   for (size_t j = 0; j < n; j += kernel->nr, to += stride) {
     const size_t columns = n - j < kernel->nr ? n - j : kernel->nr;
     if (group) {
-      pack_q4_panel(*kernel, columns, k, from + j * k, scales + j * (k / group), to);
+      pack_group_panel(*kernel, columns, k, from + j * k, scales + j * (k / group), to);
     } else {
       pack_panel(*kernel, columns, k, from + j * k * bytes, to);
     }

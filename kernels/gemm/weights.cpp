@@ -46,7 +46,18 @@ bool quantize_q4(size_t group, const float *w, uint8_t *codes, float *scale) {
   return true;
 }
 
-// The same; a byte holds the code and above it the zero point.
+bool quantize_s8_group(size_t group, const float *w, uint8_t *codes, float *scale) {
+  float most = 0;
+  for (size_t j = 0; j < group; ++j) most = std::fmax(most, std::fabs(w[j]));
+  *scale = wc::f32_from_f16(wc::f16_from_f32(most / 127.0f));
+  if (!std::isfinite(*scale)) return false;
+  for (size_t j = 0; j < group; ++j) {
+    codes[j] = static_cast<uint8_t>(*scale == 0 ? 0 : rounded(w[j] / *scale, -127, 127));
+  }
+  return true;
+}
+
+// As quantize_q4; a byte holds the code and above it the zero point.
 bool quantize_q4z(size_t group, const float *w, uint8_t *codes, float *scale) {
   float least = 0, most = 0;
   for (size_t j = 0; j < group; ++j) {
@@ -88,7 +99,9 @@ extern "C" wc_status wc_weights_quantize(
     } else {
       for (size_t j = 0; j < k; j += group) {
         float *scale = scales + (i * k + j) / group;
-        const auto quantize = wc::has_zeros(b) ? quantize_q4z : quantize_q4;
+        const auto quantize = b == WC_TYPE_s8g32   ? quantize_s8_group
+                              : wc::has_zeros(b) ? quantize_q4z
+                                                 : quantize_q4;
         if (!quantize(group, row + j, reinterpret_cast<uint8_t *>(to) + j, scale)) return WC_INVALID_ARGUMENT;
       }
     }
