@@ -448,18 +448,22 @@ extension KernelCases {
       add("u8", label, x, codes.map { UInt8($0 + 128) }, more)
       add("s16", label, x, codes.map { Int16($0) }, more)
     }
-    let parts = (0..<rows * groups).map { at in
-      let first = at / groups * columns + at % groups * group
-      return RowwiseOracle.quantize(Array(x[first..<min(first + group, (at / groups + 1) * columns)]))
-    }
-    let codes = (0..<rows).flatMap { r in
-      parts[r * groups..<(r + 1) * groups].flatMap(\.codes) + [Int](repeating: 0, count: padded - columns)
+    var codes: [Int] = []
+    var scales: [Double] = []
+    var sums: [Int32] = []
+    for r in 0..<rows {
+      for first in stride(from: 0, to: columns, by: group) {
+        let end = min(columns, first + group)
+        let made = RowwiseOracle.quantize(Array(x[(r * columns + first)..<(r * columns + end)]))
+        codes += made.codes
+        scales.append(Double(made.scale))
+        sums.append(Int32(made.codes.reduce(0, +)))
+      }
+      codes += Array(repeating: 0, count: padded - columns)
     }
     let more: [CaseArray] = [
-      .output(
-        "scale", Float.self, rows: rows, columns: groups,
-        .bound(parts.map { Double($0.scale) }, absolute: 0, relative: 0)),
-      .output("sums", Int32.self, rows: rows, columns: groups, .exact(parts.map { Int32($0.codes.reduce(0, +)) })),
+      .output("scale", Float.self, rows: rows, columns: groups, .bound(scales, absolute: 0, relative: 0)),
+      .output("sums", Int32.self, rows: rows, columns: groups, .exact(sums)),
     ]
     add("s8", label + " by groups", x, codes.map { Int8($0) }, more, scaleStride: groups)
     add("s16", label + " by groups", x, codes.map { Int16($0) }, more, scaleStride: groups)

@@ -17,9 +17,6 @@ namespace {
 extern "C" wc_status gemm_f32s8_avx512_12x32(const wc_gemm_args *g) {
   return run_block<dot_family<f32s8_dot, 12, 32>>(g);
 }
-extern "C" wc_status gemm_f32s8_avx512_14x32(const wc_gemm_args *g) {
-  return run_block<dot_family<f32s8_dot, 14, 32>>(g);
-}
 extern "C" wc_status gemm_f32s8_avx512_8x48(const wc_gemm_args *g) {
   return run_block<dot_family<f32s8_dot, 8, 48>>(g);
 }
