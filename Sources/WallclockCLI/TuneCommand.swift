@@ -245,7 +245,7 @@ struct TuneCommand: AsyncParsableCommand {
     for name in models {
       let graph = try Model.load(name).graph
       let formats =
-        !selection.types.isEmpty ? selection.types : quick ? TuneTargets.quickFormats : Format.all
+        !selection.types.isEmpty ? selection.types : quick ? TuneTargets.quickFormats : Format.usual
       var workloads = TuneTargets.quickWorkloads(graph)
       if !selection.tokens.isEmpty || selection.batch != nil {
         let tokens = selection.tokens.isEmpty ? [16, 128, 512] : selection.tokens

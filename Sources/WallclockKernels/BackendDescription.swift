@@ -61,7 +61,7 @@ extension BackendProblem {
     }
     guard row.reserved == (0, 0, 0) else { throw BackendError(.badTable, "fills reserved fields of its table") }
     let found = Format.all.first { format in
-      Self.type(of: format) == row.weights && UInt32(format.groupSize ?? 0) == row.group
+      Self.type(of: format).map { $0 == row.weights } ?? false && UInt32(format.groupSize ?? 0) == row.group
         && (format.activations == .int8) == (activations == .s8)
     }
     guard let found, found != .f32 || activations == .f32 else { return nil }
@@ -75,15 +75,15 @@ extension BackendProblem {
     UInt32(WALLCLOCK_F32): .f32, UInt32(WALLCLOCK_BF16): .bf16, UInt32(WALLCLOCK_S8): .s8,
   ]
 
-  private static func type(of format: Format) -> UInt32 {
-    let type =
-      switch format.weights {
-      case .f32: WALLCLOCK_F32
-      case .bf16: WALLCLOCK_BF16
-      case .int8: WALLCLOCK_S8
-      case .int4: WALLCLOCK_Q4
-      }
-    return UInt32(type)
+  /// nil for weights that version 1 has no name for.
+  private static func type(of format: Format) -> UInt32? {
+    switch format.weights {
+    case .f32: UInt32(WALLCLOCK_F32)
+    case .bf16: UInt32(WALLCLOCK_BF16)
+    case .int8: UInt32(WALLCLOCK_S8)
+    case .int4(_, zeroPoints: false): UInt32(WALLCLOCK_Q4)
+    case .int4(_, zeroPoints: true), .int8Grouped: nil
+    }
   }
 
   /// As the library wrote it.
@@ -91,7 +91,7 @@ extension BackendProblem {
     var row = wallclock_problem()
     row.op = UInt32(WALLCLOCK_GEMM)
     row.activations = Self.activations.first { $0.value == activations }!.key
-    row.weights = Self.type(of: format)
+    row.weights = Self.type(of: format)!  // rows are made from what libraries wrote
     row.group = UInt32(format.groupSize ?? 0)
     row.epilogues = UInt32(epilogues.rawValue)
     return row

@@ -94,10 +94,17 @@ public enum ExactnessAudit {
 
     static let activations = patterns(low: -128, high: 127)
 
-    /// Of 4-bit weights the codes less eight.
+    /// Of 4-bit weights the codes less eight, or less their group's zero point.
     static func weights(_ kernel: KernelDescriptor) -> [Pattern] {
-      kernel.b?.groupSize == nil ? patterns(low: -128, high: 127) : patterns(low: -8, high: 7)
+      guard let b = kernel.b, let group = b.groupSize, b != .s8g32 else { return patterns(low: -128, high: 127) }
+      guard b.hasZeroPoints else { return patterns(low: -8, high: 7) }
+      return patterns(low: 0, high: 15).map { codes in
+        Pattern(name: "codes \(codes.name)") { line, p in codes.value(line, p) - zeroPoint(line, p / group) }
+      }
     }
+
+    /// Of group `g` of a column: both ends of the range, and some between.
+    static func zeroPoint(_ line: Int, _ g: Int) -> Int { [0, 15, 8, 3][(line + g) % 4] }
   }
 
   /// One product of a kernel's own operands.
@@ -120,9 +127,16 @@ public enum ExactnessAudit {
       self.a = (0..<m * k).map { a.value($0 / k, $0 % k) }
       self.w = (0..<n * k).map { w.value($0 / k, $0 % k) }
       let group = kernel.b?.groupSize
-      let codes = AlignedBuffer(self.w.map { UInt8(truncatingIfNeeded: group == nil ? $0 : $0 + 8) })
+      let hasZeroPoints = kernel.b?.hasZeroPoints ?? false
+      let codes = AlignedBuffer(
+        self.w.enumerated().map { at, w in
+          guard let group, kernel.b != .s8g32 else { return UInt8(truncatingIfNeeded: w) }
+          guard hasZeroPoints else { return UInt8(w + 8) }
+          let zero = Pattern.zeroPoint(at / k, at % k / group)
+          return UInt8(w + zero | zero << 4)
+        })
       let padded = (n + kernel.nr - 1) / kernel.nr * kernel.nr
-      ones = AlignedBuffer([Float](repeating: 1, count: max(padded, m, group.map { n * (k / $0) } ?? 0)))
+      ones = AlignedBuffer([Float](repeating: 1, count: max(padded, m, group.map { max(m, n) * (k / $0) } ?? 0)))
       sums = AlignedBuffer(count: padded)
       var stride = 0
       panels = unsafe AlignedBuffer(count: wc_gemm_packed_bytes(kernel.row, n, k, &stride))
@@ -189,6 +203,7 @@ public enum ExactnessAudit {
       unsafe args.a = UnsafeRawPointer(codes.unsafePointer)
       unsafe args.lda = lda
       unsafe args.a_scale = UnsafePointer(ones.unsafePointer)
+      unsafe args.lda_scale = group.map { k / $0 } ?? 0
       unsafe args.a_sum = UnsafePointer(groupSums.unsafePointer)
       unsafe args.lda_sum = group.map { k / $0 } ?? 0
       unsafe args.b = UnsafeRawPointer(panels.unsafePointer)

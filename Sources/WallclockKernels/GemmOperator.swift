@@ -92,6 +92,8 @@ public final class GemmOperator: Sendable {
     let rowBytes = (paddedK * elementBytes + 63) / 64 * 64
     let ldq = (rowBytes % 4096 == 0 ? rowBytes + 64 : rowBytes) / elementBytes
     let groups = group > 0 ? (k + group - 1) / group : 0
+    let rowScales = kernel.activationScales(k: k)
+    let scaleStride = rowScales > 1 || kernel.b == .s8g32 ? rowScales : 0
     let scratchBytes = unsafe (kernel.row.pointee.gemm_scratch_bytes(b.kc) + 63) / 64 * 64
     let ldacc = (b.nc + kernel.nr - 1) / kernel.nr * kernel.nr
     let accBytes = b.kc < k ? min(b.mc, m) * ldacc * 4 : 0
@@ -102,7 +104,7 @@ public final class GemmOperator: Sendable {
     let needsCopy = quantizer == nil && (paddedK != k || sharesSets)
     workspace.reserve(
       activations: quantizer != nil || needsCopy ? m * ldq * elementBytes + 64 : 0,
-      scales: quantizer != nil ? m : 0, sums: m * groups,
+      scales: quantizer != nil ? m * max(1, rowScales) : 0, sums: m * groups,
       perWorker: workerBytes * executor.workerCount)
 
     var args = unsafe wc_gemm_args()
@@ -117,8 +119,8 @@ public final class GemmOperator: Sendable {
       unsafe rows.q = q
       unsafe rows.ldq = ldq
       unsafe rows.scale = workspace.scales.unsafePointer
-      // Weights with a scale per channel take centred activations: their sums over K are known.
-      let centred = weights.sums.count > 0
+      unsafe rows.ld_scale = scaleStride
+      let centred = kernel.centresActivations
       unsafe rows.offset = centred ? workspace.offsets.unsafePointer : nil
       unsafe rows.sums = groups > 0 ? workspace.sums.unsafePointer : nil
       unsafe rows.ld_sums = groups
@@ -127,6 +129,7 @@ public final class GemmOperator: Sendable {
       unsafe args.a = UnsafeRawPointer(q)
       unsafe args.lda = ldq
       unsafe args.a_scale = UnsafePointer(workspace.scales.unsafePointer)
+      unsafe args.lda_scale = scaleStride
       unsafe args.a_offset = centred ? UnsafePointer(workspace.offsets.unsafePointer) : nil
       unsafe args.a_sum = groups > 0 ? UnsafePointer(workspace.sums.unsafePointer) : nil
       unsafe args.lda_sum = groups
@@ -179,7 +182,8 @@ public final class GemmOperator: Sendable {
           unsafe block.b_scale = UnsafePointer(weights.scales.unsafePointer + n0)
           unsafe block.b_sum = UnsafePointer(weights.sums.unsafePointer + n0)
         }
-        unsafe block.a_scale = base.a_scale.map { unsafe $0 + m0 }
+        unsafe block.a_scale = base.a_scale.map { unsafe $0 + m0 * max(1, scaleStride) }
+        let scales = unsafe block.a_scale
         unsafe block.a_offset = base.a_offset.map { unsafe $0 + m0 }
         unsafe block.scratch = scratchBytes > 0 ? workers + worker * workerBytes : nil
         unsafe block.acc = accBytes > 0 ? workers + worker * workerBytes + scratchBytes : nil
@@ -190,6 +194,7 @@ public final class GemmOperator: Sendable {
           unsafe block.b = panels + n0 / nr * weights.panelBytes + wc_gemm_packed_offset(row, k0)
           if groupSize > 0 {
             unsafe block.a_sum = base.a_sum.map { unsafe $0 + m0 * base.lda_sum + k0 / groupSize }
+            if scaleStride > 0 { unsafe block.a_scale = scales.map { unsafe $0 + k0 / groupSize } }
           }
           unsafe block.flags =
             UInt32(kBlock == 0 ? WC_GEMM_FIRST : 0) | UInt32(kBlock == kBlocks - 1 ? WC_GEMM_LAST : 0)

@@ -23,6 +23,13 @@ import WallclockMachine
   /// K may be split over calls.
   public let accumulates: Bool
 
+  /// Whether its A rows are codes about a centre of their own: with a scale per channel alone, their sums over K
+  /// are known.
+  var centresActivations: Bool { b == .s8 && a != .f32 && a != .bf16 }
+
+  /// How many scales a row of A of `k` values has.
+  package func activationScales(k: Int) -> Int { b == .s8g32 ? (k + 31) / 32 : 1 }
+
   // A row of the C table: static and immutable, so it may be read from any thread.
   nonisolated(unsafe) package let row: UnsafePointer<wc_kernel>
 
@@ -152,7 +159,8 @@ extension ElementType {
   private static let names: [(wc_type, ElementType)] = [
     (WC_TYPE_f32, .f32), (WC_TYPE_f16, .f16), (WC_TYPE_bf16, .bf16), (WC_TYPE_s8, .s8),
     (WC_TYPE_u8, .u8), (WC_TYPE_s16, .s16), (WC_TYPE_s32, .s32), (WC_TYPE_q4g32, .q4g32),
-    (WC_TYPE_q4g64, .q4g64), (WC_TYPE_q4g128, .q4g128),
+    (WC_TYPE_q4g64, .q4g64), (WC_TYPE_q4g128, .q4g128), (WC_TYPE_q4zg32, .q4zg32), (WC_TYPE_q4zg64, .q4zg64),
+    (WC_TYPE_q4zg128, .q4zg128), (WC_TYPE_s8g32, .s8g32),
   ]
 
   init?(_ type: wc_type) {

@@ -202,6 +202,8 @@ package final class OracleActivations {
   private let sums: AlignedBuffer<Int32>
   private let stride: Int
   private let groups: Int
+  /// Of scales, where rows have several.
+  private let scaleStride: Int
 
   /// - Parameter a: `m×k` f32, row-major.
   package init(
@@ -214,8 +216,9 @@ package final class OracleActivations {
     stride = (k + kernel.kr - 1) / kernel.kr * kernel.kr
     let elementBytes = Int(type.bitsPerValue) / 8
     values = AlignedBuffer(count: m * stride * elementBytes)
-    scales = AlignedBuffer(count: m)
-    offsets = AlignedBuffer(count: kernel.b == .s8 ? m : 0)
+    scaleStride = kernel.b == .s8g32 ? groups : 0
+    scales = AlignedBuffer(count: m * max(1, scaleStride))
+    offsets = AlignedBuffer(count: kernel.centresActivations ? m : 0)
     sums = AlignedBuffer(count: m * groups)
     if type == .f32 {
       let out = unsafe UnsafeMutableRawPointer(values.unsafePointer).assumingMemoryBound(to: Float.self)
@@ -230,6 +233,7 @@ package final class OracleActivations {
     unsafe args.q = UnsafeMutableRawPointer(values.unsafePointer)
     unsafe args.ldq = stride
     unsafe args.scale = scales.unsafePointer
+    unsafe args.ld_scale = scaleStride
     unsafe args.offset = offsets.count > 0 ? offsets.unsafePointer : nil
     unsafe args.sums = groups > 0 ? sums.unsafePointer : nil
     unsafe args.ld_sums = groups
@@ -240,6 +244,7 @@ package final class OracleActivations {
 
   func serves(_ other: KernelDescriptor) -> Bool {
     kernel.a == other.a && kernel.kr == other.kr && kernel.b?.groupSize == other.b?.groupSize
+      && (kernel.b == .s8g32) == (other.b == .s8g32)
   }
 
   /// The A side of a GEMM call; valid while this object lives.
@@ -248,6 +253,7 @@ package final class OracleActivations {
     unsafe args.a = UnsafeRawPointer(values.unsafePointer)
     unsafe args.lda = stride
     unsafe args.a_scale = UnsafePointer(scales.unsafePointer)
+    unsafe args.lda_scale = scaleStride
     unsafe args.a_offset = offsets.count > 0 ? UnsafePointer(offsets.unsafePointer) : nil
     unsafe args.a_sum = groups > 0 ? UnsafePointer(sums.unsafePointer) : nil
     unsafe args.lda_sum = groups

@@ -54,7 +54,7 @@ public enum ScheduleSpace {
       let step = GemmBlocking.kStep(of: kernel)
       // Panels that a kernel expands are written first: they stay in L1.
       let expands = unsafe kernel.row.pointee.gemm_scratch_bytes(step) > 0
-      let panelBytes = expands && kernel.a == .f32 ? 4 : bBytes
+      let panelBytes = expands && kernel.a == .f32 ? 4 : expands && kernel.a == .bf16 ? 2 : bBytes
       let room = expands ? Double(l1) * 0.75 : Double(l2) / 2
       let longest = max(step, Int(room / (Double(kernel.nr) * panelBytes)))
       let kc = evenPart(of: s[.k], atMost: longest, multipleOf: step)

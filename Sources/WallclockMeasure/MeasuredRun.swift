@@ -16,10 +16,10 @@ public enum MeasuredRun {
       switch problem.op {
       case .gemm:
         switch (problem.format.weights, problem.format.activations) {
-        case (.int8, .int8): "int8"
+        case (.int8, .int8), (.int8Grouped, .int8): "int8"
         case (.int4, .int8): "int4"
-        // Activations of 4-bit weights may be bf16.
-        case (.bf16, _), (.int4, .float): "bf16"
+        // Activations beside integer weights may be bf16.
+        case (.bf16, _), (.int8, .float), (.int4, .float): "bf16"
         default: "f32"
         }
       case .attention, .gelu, .layerNorm: "f32"

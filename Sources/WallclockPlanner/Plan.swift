@@ -102,7 +102,7 @@ public struct PlanRequest: Hashable, Sendable {
   public var measuredQuality: [Format: MeasuredQuality]
 
   public init(
-    threads: Int? = nil, formats: [Format] = Format.all, maximumMilliseconds: Double? = nil,
+    threads: Int? = nil, formats: [Format] = Format.usual, maximumMilliseconds: Double? = nil,
     maximumMemoryBytes: Int? = nil, maximumLoss: Double? = nil, objective: Objective = .latency,
     measuredQuality: [Format: MeasuredQuality] = [:]
   ) {

@@ -68,6 +68,7 @@ struct PublishedQuality: Sendable {
     case .f32: weightBits = 32
     case .bf16: weightBits = 16
     case .int8: weightBits = 8
+    case .int8Grouped: return nil  // the table has scales per channel
     case .int4: weightBits = 4
     }
     let activationBits = format.activations == .int8 ? 8 : 16
@@ -139,7 +140,7 @@ extension Format {
     switch weights {
     case .f32: 0
     case .bf16: 1
-    case .int8: 2
+    case .int8, .int8Grouped: 2
     case .int4: 3
     }
   }

@@ -28,15 +28,18 @@ import struct WallclockCore.Measurement
     #expect(try roundTrip([format]) == [format])
     // Codes and scales, without padding.
     let bits = Double(format.weightBytes(n: 64, k: 1024) * 8) / Double(64 * 1024)
-    let scales = format == .w8a8 ? 32.0 / 1024 : 0
+    let scales = format == .w8a8 || format == .w8a16 ? 32.0 / 1024 : 0
     #expect(bits == format.weightType.bitsPerValue + scales)
     #expect(format.admits(k: 1024) && format.admits(k: 0))
     #expect(format.admits(k: 1000) == (format.groupSize == nil))
   }
 
   @Test func formatNamesAreTheFields() {
-    let names = ["f32", "bf16", "w8a8", "w4a8-g32", "w4a8-g64", "w4a8-g128", "w4a16-g32", "w4a16-g64", "w4a16-g128"]
-    #expect(Format.all.map(\.description) == names)
+    let usual = ["f32", "bf16", "w8a8", "w4a8-g32", "w4a8-g64", "w4a8-g128", "w4a16-g32", "w4a16-g64", "w4a16-g128"]
+    #expect(Format.usual.map(\.description) == usual)
+    #expect(Format.all.map(\.description) == usual + [
+      "w8a16", "w8a8-g32", "w4a8-g32-asym", "w4a8-g64-asym", "w4a8-g128-asym", "w4a16-g32-asym", "w4a16-g64-asym", "w4a16-g128-asym",
+    ])
     for text in ["", "F32", "w4a8", "w4a8-g16", "w8a16-g32", "w4a8-g32 ", "f32\0"] { #expect(Format(text) == nil) }
     #expect(refuses([Format].self, #"["w3a8"]"#) && refuses([Format].self, "[7]") && refuses([Format].self, "[null]"))
   }

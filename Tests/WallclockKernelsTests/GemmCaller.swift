@@ -68,9 +68,11 @@ import WallclockTestSupport
     unsafe args.a = UnsafeRawPointer(data)
     unsafe args.lda = lda
     if oracle.isInteger {
-      let scales = unsafe aScale.place(m, of: Float.self)
-      for i in 0..<m { unsafe scales[i] = oracle.activationScales[i] }
+      let perRow = oracle.activationScalesPerRow
+      let scales = unsafe aScale.place(m * perRow, of: Float.self)
+      for i in 0..<m * perRow { unsafe scales[i] = oracle.activationScales[i] }
       unsafe args.a_scale = UnsafePointer(scales)
+      unsafe args.lda_scale = perRow
       if !oracle.activationOffsets.isEmpty {
         let offsets = unsafe aOffset.place(m, of: Float.self)
         for i in 0..<m { unsafe offsets[i] = oracle.activationOffsets[i] }
@@ -103,7 +105,7 @@ import WallclockTestSupport
           unsafe out.storeBytes(
             of: UInt16(truncatingIfNeeded: Float(w).bitPattern >> 16), toByteOffset: 2 * i, as: UInt16.self)
         case .s8: unsafe out.storeBytes(of: Int8(w), toByteOffset: i, as: Int8.self)
-        default: unsafe out.storeBytes(of: UInt8(w + 8), toByteOffset: i, as: UInt8.self)
+        default: unsafe out.storeBytes(of: oracle.storedCode(i), toByteOffset: i, as: UInt8.self)
         }
       }
     }
@@ -183,7 +185,10 @@ import WallclockTestSupport
       unsafe call.k = part
       unsafe call.a = args.a! + k0 * activationBytes
       unsafe call.b = args.b! + wc_gemm_packed_offset(kernel.row, k0)
-      if let group = kernel.b?.groupSize { unsafe call.a_sum = args.a_sum.map { unsafe $0 + k0 / group } }
+      if let group = kernel.b?.groupSize {
+        unsafe call.a_sum = args.a_sum.map { unsafe $0 + k0 / group }
+        if kernel.b == .s8g32 { unsafe call.a_scale = args.a_scale.map { unsafe $0 + k0 / group } }
+      }
       unsafe call.flags =
         UInt32(index == 0 ? WC_GEMM_FIRST : 0) | UInt32(index == split.count - 1 ? WC_GEMM_LAST : 0)
       let status = unsafe kernel.row.pointee.gemm!(&call)

@@ -129,6 +129,7 @@ import WallclockTestSupport
     let offset = unsafe offsets.place(rows.count, of: Float.self)
     unsafe args.offset = centred ? offset : nil
     unsafe args.group = group
+    unsafe args.ld_scale = 0
     unsafe args.sums = group > 0 ? sum : nil
     unsafe args.ld_sums = groups
     let status = unsafe kernel.row.pointee.rowwise!(&args)
@@ -165,6 +166,45 @@ import WallclockTestSupport
         let expected = codes[g * group..<min(columns, (g + 1) * group)].reduce(0, +)
         let found = unsafe Int(sum[i * groups + g])
         if found != expected { return "sums[\(i), \(g)] is \(found), the oracle says \(expected)" }
+      }
+    }
+    return nil
+  }
+
+  /// Quantises with a scale for each group of 32; what goes wrong, or nil: each group has to be what it is alone.
+  func groupedMismatch(_ rows: [[Float]]) -> String? {
+    calls += 1
+    let group = 32
+    let groups = (columns + group - 1) / group
+    let ldq = groups * group
+    let out = unsafe q.place(rows.count * ldq, of: Int8.self)
+    let scale = unsafe scales.place(rows.count * groups, of: Float.self)
+    let sum = unsafe sums.place(rows.count * groups, of: Int32.self)
+    unsafe args.q = UnsafeMutableRawPointer(out)
+    unsafe args.ldq = ldq
+    unsafe args.scale = scale
+    unsafe args.ld_scale = groups
+    unsafe args.offset = nil
+    unsafe args.group = group
+    unsafe args.sums = sum
+    unsafe args.ld_sums = groups
+    let status = unsafe kernel.row.pointee.rowwise!(&args)
+    guard status == WC_OK else { return "status \(status.rawValue)" }
+    guard q.isIntact && scales.isIntact && sums.isIntact else { return "wrote outside its output" }
+    let values = reference(rows: rows.count)
+    for (i, row) in rows.enumerated() {
+      for g in 0..<groups {
+        let (codes, expected, _) = RowwiseOracle.quantize(Array(row[g * group..<min(columns, (g + 1) * group)]))
+        let found = unsafe scale[i * groups + g]
+        if found != expected, !(found.isNaN && expected.isNaN) { return "scale[\(i), \(g)] is \(found), not \(expected)" }
+        if unsafe Int(sum[i * groups + g]) != codes.reduce(0, +) { return "sums[\(i), \(g)]" }
+        for c in 0..<group {
+          let code = unsafe Int(out[i * ldq + g * group + c])
+          if code != (c < codes.count ? codes[c] : 0) { return "q[\(i), \(g * group + c)] is \(code)" }
+          guard c < codes.count else { continue }
+          let value = values[i * columns + g * group + c]
+          if value != Double(code) * Double(expected), !(value.isNaN && expected.isNaN) { return "the library's reference, row \(i)" }
+        }
       }
     }
     return nil
@@ -238,6 +278,10 @@ import WallclockTestSupport
         try #require(wrong == nil, "\(kernel.name), \(columns) columns: \(wrong!)")
       }
       if kernel.c == .s8 {
+        caller.begin(rows, columns: columns, gap: 1)
+        let grouped = caller.groupedMismatch(rows)
+        try #require(grouped == nil, "\(kernel.name), \(columns) columns by groups: \(grouped!)")
+        _ = caller.quantizeMismatch(rows, group: 0, padding: 0)
         caller.askPlain()
         let found = caller.reference(rows: rows.count)
         for (i, row) in rows.enumerated() {

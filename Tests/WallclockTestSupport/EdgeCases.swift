@@ -28,8 +28,8 @@ extension KernelCases {
   ]
 
   private static let operandTypes: [(ElementType, ElementType)] =
-    [(.f32, .f32), (.f32, .bf16), (.bf16, .bf16), (.s8, .s8), (.s16, .s8)]
-    + [.q4g32, .q4g64, .q4g128].flatMap { [(ElementType.s8, $0), (.f32, $0), (.bf16, $0)] }
+    [(.f32, .f32), (.f32, .bf16), (.bf16, .bf16), (.f32, .s8), (.s8, .s8), (.s16, .s8), (.s8, .s8g32)]
+    + [.q4g32, .q4g64, .q4g128, .q4zg32, .q4zg64, .q4zg128].flatMap { [(ElementType.s8, $0), (.f32, $0), (.bf16, $0)] }
 }
 
 // MARK: - GEMM
@@ -88,7 +88,11 @@ extension KernelCases {
     let ends = edge.epilogue
     var arrays = [Self.activations(oracle, m), Self.weights(oracle, n)]
     if oracle.isInteger {
-      arrays.append(.input("a_scale", Array(oracle.activationScales[..<m]), columns: m))
+      let perRow = oracle.activationScalesPerRow
+      arrays.append(
+        oracle.b == .s8g32
+          ? .input("a_scale", Array(oracle.activationScales[..<(m * perRow)]), rows: m, columns: perRow)
+          : .input("a_scale", Array(oracle.activationScales[..<m]), columns: m))
       if !oracle.activationOffsets.isEmpty {
         arrays.append(.input("a_offset", Array(oracle.activationOffsets[..<m]), columns: m))
       }
@@ -167,7 +171,7 @@ extension KernelCases {
     case .f32: return .input("weights", values.map { Float($0) }, rows: n, columns: oracle.k)
     case .bf16: return .input("weights", values.map(bf16Pattern), rows: n, columns: oracle.k)
     case .s8: return .input("weights", values.map { Int8($0) }, rows: n, columns: oracle.k)
-    default: return .input("weights", values.map { UInt8($0 + 8) }, rows: n, columns: oracle.k)
+    default: return .input("weights", values.indices.map(oracle.storedCode), rows: n, columns: oracle.k)
     }
   }
 

@@ -30,12 +30,14 @@ package struct GemmOracle {
 
   /// rows×k: what A's elements stand for, without their row's scale.
   package private(set) var activations: [Double] = []
-  /// Per row, for integer A.
+  /// Per row, for integer A; with s8g32 weights per row and group.
   package private(set) var activationScales: [Float] = []
   /// Per row, for integer A and s8 weights of some patterns: what centred codes leave out; else empty.
   package private(set) var activationOffsets: [Float] = []
-  /// columns×k: f32 and bf16 values, 8-bit codes, 4-bit codes less 8.
+  /// columns×k: f32 and bf16 values, 8-bit codes, 4-bit codes less their zero point.
   package private(set) var weights: [Double] = []
+  /// Per column and group, for 4-bit weights that have them; else empty.
+  private var zeroPoints: [Int] = []
   /// Per column for s8, per column and group for q4 (exact in f16).
   package private(set) var weightScales: [Float] = []
   package private(set) var bias: [Float] = []
@@ -51,6 +53,7 @@ package struct GemmOracle {
 
   package var isInteger: Bool { a == .s8 || a == .u8 || a == .s16 }
   private var group: Int { b.groupSize ?? 0 }
+  package var activationScalesPerRow: Int { b == .s8g32 ? k / group : 1 }
 
   package init(
     a: ElementType, b: ElementType, rows: Int, columns: Int, k: Int, pattern: GemmPattern, seed: UInt64
@@ -64,7 +67,7 @@ package struct GemmOracle {
     let groups = b.groupSize.map { k / $0 } ?? 0
     if isInteger {
       activations = (0..<rows * k).map { _ in Self.activationCode(pattern, &random) }
-      activationScales = (0..<rows).map { _ in 0.001 + abs(random.signed()) * 0.02 }
+      activationScales = (0..<rows * (b == .s8g32 ? groups : 1)).map { _ in 0.001 + abs(random.signed()) * 0.02 }
       if b == .s8, pattern != .greatest { activationOffsets = (0..<rows).map { _ in random.signed() } }
     } else {
       activations = (0..<rows * k).map { Self.activation($0 % max(k, 1), a, pattern, &random) }
@@ -73,6 +76,17 @@ package struct GemmOracle {
     case .s8:
       weights = (0..<columns * k).map { _ in Self.weightCode(pattern, -128...127, &random) }
       weightScales = (0..<columns).map { _ in 0.001 + abs(random.signed()) * 0.01 }
+    case .s8g32:
+      weights = (0..<columns * k).map { _ in Self.weightCode(pattern, -128...127, &random) }
+      weightScales = (0..<columns * groups).map { _ in
+        Float(random.integer(1...1024)) * 0x1p-14 * (random.integer(0...1) == 0 ? 1 : -1)
+      }
+    case .q4zg32, .q4zg64, .q4zg128:
+      zeroPoints = (0..<columns * groups).map { _ in pattern == .random ? random.integer(0...15) : random.integer(0...1) * 15 }
+      weights = (0..<columns * k).map {
+        Self.weightCode(pattern, 0...15, &random) - Double(zeroPoints[$0 / group])
+      }
+      weightScales = (0..<columns * groups).map { _ in Float(random.integer(1...1024)) * 0x1p-10 }
     case .q4g32, .q4g64, .q4g128:
       weights = (0..<columns * k).map { _ in Self.weightCode(pattern, -8...7, &random) }
       // Multiples of 2⁻¹⁰ below 2: exact in f16.
@@ -144,7 +158,8 @@ package struct GemmOracle {
 
   /// Makes a row what a quantiser makes of one that holds a NaN: scale NaN, codes zero.
   package mutating func poisonRow(_ row: Int) {
-    activationScales[row] = .nan
+    let scales = activationScalesPerRow
+    for i in row * scales..<(row + 1) * scales { activationScales[i] = .nan }
     if !activationOffsets.isEmpty { activationOffsets[row] = 0 }
     for p in 0..<k { activations[row * k + p] = 0 }
     sum(rows: row..<row + 1)
@@ -154,6 +169,14 @@ package struct GemmOracle {
   package mutating func setWeight(_ column: Int, _ p: Int, _ value: Float) {
     weights[column * k + p] = Double(b == .bf16 ? roundedToBF16(value) : value)
     sum()
+  }
+
+  /// Element `i` of grouped weights as the kernel ABI has it: 8 bits, or 4 and a zero point of the group above.
+  package func storedCode(_ i: Int) -> UInt8 {
+    if b == .s8g32 { return UInt8(bitPattern: Int8(weights[i])) }
+    guard b.hasZeroPoints else { return UInt8(weights[i] + 8) }
+    let zero = zeroPoints[i / group]
+    return UInt8(Int(weights[i]) + zero | zero << 4)
   }
 
   // MARK: - Sums
@@ -181,15 +204,21 @@ package struct GemmOracle {
             size += abs(term)
           }
           let scale = group > 0 ? weightScales[j * (k / group) + first / group] : 1
-          product += part * Double(scale)
-          magnitude += size * Double(abs(scale))
+          let rowScale = b == .s8g32 ? activationScales[i * (k / group) + first / group] : 1
+          product += part * Double(scale) * Double(rowScale)
+          magnitude += size * Double(abs(scale)) * Double(rowScale)
           // Sums of codes are whole numbers far below 2⁵³, so `part` is exact.
-          scaled = group > 0 ? scaled.addingProduct(Float(part), scale) : Float(part)
+          scaled = group > 0 ? scaled.addingProduct(Float(part) * rowScale, scale) : Float(part)
+        }
+        if b == .s8 {
+          product *= Double(weightScales[j])
+          magnitude *= Double(weightScales[j])
         }
         if isInteger {
-          let factor = Double(activationScales[i]) * (b == .s8 ? Double(weightScales[j]) : 1)
-          product *= factor
-          magnitude *= abs(factor)
+          if b != .s8g32 {
+            product *= Double(activationScales[i])
+            magnitude *= abs(Double(activationScales[i]))
+          }
           integerSums[i * columns + j] = scaled
           if !activationOffsets.isEmpty {
             var size = 0.0
@@ -231,7 +260,7 @@ package struct GemmOracle {
       if !activationOffsets.isEmpty { scaled.addProduct(activationOffsets[i], Float(columnSum(j))) }
       return bias.addingProduct(scaled, weightScales[j])
     }
-    return bias.addingProduct(sum, activationScales[i])
+    return b == .s8g32 ? sum + bias : bias.addingProduct(sum, activationScales[i])
   }
 
   /// C[i, j] in f64 and the Σ of magnitudes its tolerance is taken of.

@@ -51,8 +51,11 @@ extension KernelCases {
     addFloatGemm(shape, a: .f32, b: .f32)
     addFloatGemm(shape, a: .f32, b: .bf16)
     addFloatGemm(shape, a: .bf16, b: .bf16)
+    addFloatGemm(shape, a: .f32, b: .s8)
+    addFloatGemm(shape, a: .bf16, b: .s8)
     addIntegerGemm(shape, b: .s8)
-    for b in [ElementType.q4g32, .q4g64, .q4g128] {
+    addIntegerGemm(shape, b: .s8g32)
+    for b in [ElementType.q4g32, .q4g64, .q4g128, .q4zg32, .q4zg64, .q4zg128] {
       addIntegerGemm(shape, b: b)
       addFloatGemm(shape, a: .f32, b: b)
       addFloatGemm(shape, a: .bf16, b: b)
@@ -75,9 +78,9 @@ extension KernelCases {
         b == .bf16
           ? .input("weights", values.map(bf16Bits), rows: n, columns: k)
           : .input("weights", values, rows: n, columns: k))
+    case .s8: weights = addS8(n: n, k: k, extreme: shape.extreme, to: &arrays)
     default:
-      let (codes, scales) = addQ4(n: n, k: k, group: group, extreme: shape.extreme, to: &arrays)
-      weights = codes.indices.map { (Double(codes[$0]) - 8) * Double(scales[$0 / group]) }
+      weights = addQ4(b, n: n, k: k, extreme: shape.extreme, to: &arrays)
     }
     let padded = k.roundedUp(to: 8)
     arrays.append(
@@ -107,23 +110,23 @@ extension KernelCases {
     if group > 0 { shape.k = (shape.k + group - 1) / group * group }
     let (m, n, k) = (shape.m, shape.n, shape.k)
     let a = (0..<m * k).map { _ in shape.extreme ? Int8(127) : Int8(random.integer(-127...127)) }
-    let aScales = (0..<m).map { _ in 0.001 + abs(random.signed()) * 0.02 }
-    var arrays: [CaseArray] = [.input("a_scale", aScales, columns: m)]
+    let perRow = b == .s8g32 ? k / group : 1
+    let aScales = (0..<m * perRow).map { _ in 0.001 + abs(random.signed()) * 0.02 }
+    var arrays: [CaseArray] = [
+      b == .s8g32
+        ? .input("a_scale", aScales, rows: m, columns: perRow) : .input("a_scale", aScales, columns: m)
+    ]
     var weights: [Double] = []
     var offsets = [Float](repeating: 0, count: m)
     if b == .s8 {
-      let sign: Int8 = random.integer(0...1) == 0 ? 127 : -127
-      let codes = (0..<n * k).map { _ in shape.extreme ? sign : Int8(random.integer(-127...127)) }
-      let scales = (0..<n).map { _ in 0.001 + abs(random.signed()) * 0.01 }
-      weights = codes.indices.map { Double(codes[$0]) * Double(scales[$0 / max(k, 1)]) }
+      weights = addS8(n: n, k: k, extreme: shape.extreme, to: &arrays)
       offsets = (0..<m).map { _ in random.signed() }
       arrays.append(.input("a_offset", offsets, columns: m))
-      arrays += [
-        .input("weights", codes, rows: n, columns: k), .input("weight_scales", scales, rows: n, columns: 1),
-      ]
     } else {
-      let (codes, scales) = addQ4(n: n, k: k, group: group, extreme: shape.extreme, to: &arrays)
-      weights = codes.indices.map { (Double(codes[$0]) - 8) * Double(scales[$0 / group]) }
+      weights =
+        b == .s8g32
+        ? addS8(n: n, k: k, group: group, extreme: shape.extreme, to: &arrays)
+        : addQ4(b, n: n, k: k, extreme: shape.extreme, to: &arrays)
       let sums = (0..<m * (k / group)).map { at in
         a[at * group..<(at + 1) * group].reduce(Int32(0)) { $0 + Int32($1) }
       }
@@ -133,7 +136,8 @@ extension KernelCases {
       var sum = 0.0
       var magnitude = 0.0
       for p in 0..<k {
-        let product = Double(a[i * k + p]) * Double(aScales[i]) * weights[j * k + p]
+        let scale = aScales[i * perRow + (perRow > 1 ? p / group : 0)]
+        let product = Double(a[i * k + p]) * Double(scale) * weights[j * k + p]
         let offset = Double(offsets[i]) * weights[j * k + p]
         sum += product + offset
         magnitude += abs(product) + abs(offset)
@@ -147,22 +151,43 @@ extension KernelCases {
         stride: padded + 5)
     }
     addGemm("gemm_s8\(b.rawValue)", shape, arrays + [storage(0 as Int8) { $0 }], value)
-    guard b == .s8 else { return }
-    addGemm("gemm_u8s8", shape, arrays + [storage(128 as UInt8) { UInt8(Int($0) + 128) }], value)
-    addGemm("gemm_s16s8", shape, arrays + [storage(0 as Int16) { Int16($0) }], value)
+    if b == .s8 { addGemm("gemm_u8s8", shape, arrays + [storage(128 as UInt8) { UInt8(Int($0) + 128) }], value) }
+    guard b == .s8 || b == .s8g32 else { return }
+    addGemm("gemm_s16\(b.rawValue)", shape, arrays + [storage(0 as Int16) { Int16($0) }], value)
   }
 
-  /// Codes and scales (exact in f16) of 4-bit weights.
-  private mutating func addQ4(
-    n: Int, k: Int, group: Int, extreme: Bool, to arrays: inout [CaseArray]
-  ) -> (codes: [UInt8], scales: [Float]) {
-    let codes = (0..<n * k).map { _ in UInt8(extreme ? 0 : random.integer(0...15)) }
-    let scales = (0..<n * (k / group)).map { _ in Float(random.integer(1...63)) / 1024 }
+  /// Codes and scales of 8-bit weights, per column or (exact in f16) per group; returns their values.
+  private mutating func addS8(
+    n: Int, k: Int, group: Int? = nil, extreme: Bool, to arrays: inout [CaseArray]
+  ) -> [Double] {
+    let sign: Int8 = random.integer(0...1) == 0 ? 127 : -127
+    let codes = (0..<n * k).map { _ in extreme ? sign : Int8(random.integer(-127...127)) }
+    let perColumn = group.map { k / $0 } ?? 1
+    let scales = (0..<n * perColumn).map { _ in
+      group == nil ? 0.001 + abs(random.signed()) * 0.01 : Float(random.integer(1...63)) / 4096
+    }
     arrays += [
-      .input("weights", codes, rows: n, columns: k),
+      .input("weights", codes, rows: n, columns: k), .input("weight_scales", scales, rows: n, columns: perColumn),
+    ]
+    return codes.indices.map { Double(codes[$0]) * Double(scales[$0 / (group ?? max(k, 1))]) }
+  }
+
+  /// Codes, zero points and scales (exact in f16) of 4-bit weights; returns their values.
+  private mutating func addQ4(
+    _ type: ElementType, n: Int, k: Int, extreme: Bool, to arrays: inout [CaseArray]
+  ) -> [Double] {
+    let group = type.groupSize!
+    let codes = (0..<n * k).map { _ in UInt8(extreme ? 0 : random.integer(0...15)) }
+    let zeros = (0..<n * (k / group)).map { _ in
+      UInt8(!type.hasZeroPoints ? 8 : extreme ? 15 : random.integer(0...15))
+    }
+    let scales = (0..<n * (k / group)).map { _ in Float(random.integer(1...63)) / 1024 }
+    let stored = codes.indices.map { codes[$0] | (type.hasZeroPoints ? zeros[$0 / group] << 4 : 0) }
+    arrays += [
+      .input("weights", stored, rows: n, columns: k),
       .input("weight_scales", scales, rows: n, columns: k / group),
     ]
-    return (codes, scales)
+    return codes.indices.map { (Double(codes[$0]) - Double(zeros[$0 / group])) * Double(scales[$0 / group]) }
   }
 
   private mutating func addGemm(
@@ -387,13 +412,14 @@ extension KernelCases {
     let groups = (columns + group - 1) / group
     let padded = columns.roundedUp(to: 8)
     func add<T: CaseElement>(
-      _ type: String, _ label: String, _ x: [Float], _ codes: [T], _ more: [CaseArray]
+      _ type: String, _ label: String, _ x: [Float], _ codes: [T], _ more: [CaseArray], scaleStride: Int = 0
     ) {
       cases.append(
         KernelCase(
           kernel: "quantize_f32\(type)_*", label: label,
           scalars: [
             "rows": Double(rows), "columns": Double(columns), "group": Double(more.isEmpty ? 0 : group),
+            "ld_scale": Double(scaleStride),
           ],
           arrays: [
             .input("x", x, rows: rows, columns: columns, stride: columns + 1),
@@ -422,6 +448,25 @@ extension KernelCases {
       add("u8", label, x, codes.map { UInt8($0 + 128) }, more)
       add("s16", label, x, codes.map { Int16($0) }, more)
     }
+    var codes: [Int] = []
+    var scales: [Double] = []
+    var sums: [Int32] = []
+    for r in 0..<rows {
+      for first in stride(from: 0, to: columns, by: group) {
+        let end = min(columns, first + group)
+        let made = RowwiseOracle.quantize(Array(x[(r * columns + first)..<(r * columns + end)]))
+        codes += made.codes
+        scales.append(Double(made.scale))
+        sums.append(Int32(made.codes.reduce(0, +)))
+      }
+      codes += Array(repeating: 0, count: padded - columns)
+    }
+    let more: [CaseArray] = [
+      .output("scale", Float.self, rows: rows, columns: groups, .bound(scales, absolute: 0, relative: 0)),
+      .output("sums", Int32.self, rows: rows, columns: groups, .exact(sums)),
+    ]
+    add("s8", label + " by groups", x, codes.map { Int8($0) }, more, scaleStride: groups)
+    add("s16", label + " by groups", x, codes.map { Int16($0) }, more, scaleStride: groups)
   }
 }
 

@@ -65,9 +65,13 @@ inline const char *name_of(wc_type type) {
 
 inline size_t group_of(wc_type type) {
   switch (type) {
-    case WC_TYPE_q4g32: return 32;
-    case WC_TYPE_q4g64: return 64;
-    case WC_TYPE_q4g128: return 128;
+    case WC_TYPE_q4g32:
+    case WC_TYPE_q4zg32:
+    case WC_TYPE_s8g32: return 32;
+    case WC_TYPE_q4g64:
+    case WC_TYPE_q4zg64: return 64;
+    case WC_TYPE_q4g128:
+    case WC_TYPE_q4zg128: return 128;
     default: return 0;
   }
 }
@@ -264,7 +268,8 @@ class call {
     g.m = m;
     g.n = n;
     const unsigned char *rows = pointer<const unsigned char>("a", &g.lda);
-    g.a_scale = pointer<const float>("a_scale");
+    const float *a_scales = pointer<const float>("a_scale", &g.lda_scale);
+    g.a_scale = a_scales;
     g.a_offset = pointer<const float>("a_offset");
     const int32_t *group_sums = pointer<const int32_t>("a_sum", &g.lda_sum);
     g.b_panel_bytes = panel_bytes;
@@ -291,6 +296,7 @@ class call {
       g.k = block < left ? block : left;
       g.a = rows + first * a->element_bytes;
       g.a_sum = group_sums && group ? group_sums + first / group : group_sums;
+      if (kernel_.b == WC_TYPE_s8g32) g.a_scale = a_scales + first / group;
       g.b = packed + (first ? wc_gemm_packed_offset(&kernel_, first) : 0);
       g.flags = (first == 0 ? WC_GEMM_FIRST : 0u) | (g.k == left ? WC_GEMM_LAST : 0u);
       const std::string failed = invoke(kernel_.gemm, g);
@@ -338,6 +344,7 @@ class call {
     r.bias = pointer<const float>("bias");
     r.q = pointer<void>("q", &r.ldq);
     r.scale = pointer<float>("scale");
+    r.ld_scale = case_.size("ld_scale");
     r.offset = pointer<float>("offset");
     r.sums = pointer<int32_t>("sums", &r.ld_sums);
     const char *const tables[] = {"table0", "table1", "table2"}, *const ids[] = {"ids0", "ids1", "ids2"};

@@ -36,13 +36,13 @@
 //
 //   gemm       scalars  m n k, gelu (0 or 1), prefetch, k_block (0 = all of K in one call; otherwise
 //                       K is split over calls through `acc`, rounded up to what the row can split)
-//              arrays   a (rows padded with zeros to a multiple of kr), a_scale, a_offset, a_sum, bias,
+//              arrays   a (rows padded with zeros to a multiple of kr), a_scale (s8g32: m × k/32), a_offset, a_sum, bias,
 //                       residual, c; weights: n × k codes as wc_weights_quantize makes them;
 //                       weight_scales: n × 1 or n × k/g. The runner packs; a bias or residual that is
 //                       there is part of the epilogue.
 //   attention  scalars  tq tk d q_first tq_total scale causal bq bk
 //              arrays   q k v o
-//   row-wise   scalars  rows columns epsilon group table_count normalize
+//   row-wise   scalars  rows columns epsilon group ld_scale table_count normalize
 //              arrays   x y residual weight bias q scale offset sums table0 table1 table2 ids0 ids1 ids2 starts
 #pragma once
 

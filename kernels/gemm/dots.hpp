@@ -35,6 +35,17 @@ struct f32bf16_dot : float_sums {
   static WC_INLINE sum dot(sum s, simd::f32 a, simd::f32 b) { return simd::fma(a, b, s); }
 };
 
+// A f32 · B s8, widened to f32 in registers.
+struct f32s8_dot : channel_sums {
+  using element = float;
+  using operand = simd::f32;
+  static constexpr int accumulators = simd::accumulators_beside_work;
+  static constexpr int kr = 1, parts = 1, step_bytes = simd::lanes;
+  static WC_INLINE operand load(const char *p, int) { return simd::load_s8_as_f32(p); }
+  static WC_INLINE simd::f32 broadcast(const float *a) { return simd::broadcast(*a); }
+  static WC_INLINE sum dot(sum s, simd::f32 a, simd::f32 b) { return simd::fma(a, b, s); }
+};
+
 // A s16 (widened s8) · B s8, by pairs: exact, no saturation can occur.
 struct s16s8_dot : s8_sums {
   using element = int16_t;

@@ -1,18 +1,18 @@
-// 4-bit weights against f32 activations: weights become f32 (code − 8)·scale, which is exact, and
+// 4-bit weights against f32 activations: weights become f32 (code − zero)·scale, which is exact, and
 // the rest is the f32 tile. No include guard on purpose: each file includes this inside its own
 // target region and unnamed namespace, after dot_tile.hpp.
 //
 // Long blocks expand a panel into scratch once and pass all strips over it. A single strip expands
 // 32 values of K at a time into L1, several panels abreast, and needs no scratch.
 
-// Inner: the f32 family that multiplies what was expanded.
-template <class Inner, int G>
+// Inner: the f32 family that multiplies what was expanded. Zeros: groups have zero points of their own, else 8.
+template <class Inner, int G, bool Zeros = false>
 struct f32q4_family {
   static constexpr int mr = Inner::mr, nr = Inner::nr;
   static constexpr int accumulators = Inner::accumulators;
   static constexpr bool fetches = false;
   static constexpr size_t pair_bytes = size_t(nr) * 4, codes_bytes = G / 8 * pair_bytes;
-  static constexpr size_t record_bytes = codes_bytes + size_t(nr) * 2;
+  static constexpr size_t zeros = codes_bytes + size_t(nr) * 2, record_bytes = zeros + (Zeros ? nr / 2 : 0);
 
   static WC_INLINE bool ready(const wc_gemm_args &g) {
     return g.k % G == 0 && (g.k == 0 || g.m <= mr || g.scratch);
@@ -25,9 +25,13 @@ struct f32q4_family {
   static WC_INLINE void expand(const char *record, size_t block, float *to, size_t width) {
     for (size_t v = 0; v < nr / simd::lanes; ++v) {
       const simd::f32 scale = simd::load_f16(record + codes_bytes + v * simd::lanes * 2);
-      const simd::f32 zero = simd::mul(scale, simd::broadcast(-8.0f));
+      simd::f32 zero = simd::mul(scale, simd::broadcast(-8.0f));
+      if constexpr (Zeros) {
+        const simd::s32 codes = simd::load_zeros(record + zeros + v * simd::lanes / 2);
+        zero = simd::mul(simd::mul(scale, simd::broadcast(-1.0f)), simd::to_f32(codes));
+      }
       // A code at bit `at` counts 2^at times too much; its scale makes up for it. Exact throughout:
-      // |code − 8| ≤ 8 times an 11-bit significand.
+      // |code − zero| ≤ 15 times an 11-bit significand.
       simd::f32 scales[8];
 #pragma unroll
       for (int i = 0; i < 8; ++i) {

@@ -25,5 +25,14 @@ extern "C" wc_status gemm_f32q4g64_avx2_6x16(const wc_gemm_args *g) {
 extern "C" wc_status gemm_f32q4g128_avx2_6x16(const wc_gemm_args *g) {
   return run_block<f32q4_family<dot_family<f32_dot, 6, 16>, 128>>(g);
 }
+extern "C" wc_status gemm_f32q4zg32_avx2_6x16(const wc_gemm_args *g) {
+  return run_block<f32q4_family<dot_family<f32_dot, 6, 16>, 32, true>>(g);
+}
+extern "C" wc_status gemm_f32q4zg64_avx2_6x16(const wc_gemm_args *g) {
+  return run_block<f32q4_family<dot_family<f32_dot, 6, 16>, 64, true>>(g);
+}
+extern "C" wc_status gemm_f32q4zg128_avx2_6x16(const wc_gemm_args *g) {
+  return run_block<f32q4_family<dot_family<f32_dot, 6, 16>, 128, true>>(g);
+}
 WC_TARGET_END
 #endif

@@ -25,5 +25,14 @@ extern "C" wc_status gemm_f32q4g64_avx512_12x32(const wc_gemm_args *g) {
 extern "C" wc_status gemm_f32q4g128_avx512_12x32(const wc_gemm_args *g) {
   return run_block<f32q4_family<dot_family<f32_dot, 12, 32>, 128>>(g);
 }
+extern "C" wc_status gemm_f32q4zg32_avx512_12x32(const wc_gemm_args *g) {
+  return run_block<f32q4_family<dot_family<f32_dot, 12, 32>, 32, true>>(g);
+}
+extern "C" wc_status gemm_f32q4zg64_avx512_12x32(const wc_gemm_args *g) {
+  return run_block<f32q4_family<dot_family<f32_dot, 12, 32>, 64, true>>(g);
+}
+extern "C" wc_status gemm_f32q4zg128_avx512_12x32(const wc_gemm_args *g) {
+  return run_block<f32q4_family<dot_family<f32_dot, 12, 32>, 128, true>>(g);
+}
 WC_TARGET_END
 #endif

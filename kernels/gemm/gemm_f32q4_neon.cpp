@@ -31,5 +31,14 @@ extern "C" wc_status gemm_f32q4g64_neon_6x16(const wc_gemm_args *g) {
 extern "C" wc_status gemm_f32q4g128_neon_6x16(const wc_gemm_args *g) {
   return run_block<f32q4_family<inner, 128>>(g);
 }
+extern "C" wc_status gemm_f32q4zg32_neon_6x16(const wc_gemm_args *g) {
+  return run_block<f32q4_family<inner, 32, true>>(g);
+}
+extern "C" wc_status gemm_f32q4zg64_neon_6x16(const wc_gemm_args *g) {
+  return run_block<f32q4_family<inner, 64, true>>(g);
+}
+extern "C" wc_status gemm_f32q4zg128_neon_6x16(const wc_gemm_args *g) {
+  return run_block<f32q4_family<inner, 128, true>>(g);
+}
 WC_TARGET_END
 #endif

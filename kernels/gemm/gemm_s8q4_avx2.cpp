@@ -37,5 +37,23 @@ extern "C" wc_status gemm_s8q4g128_avx2_6x16(const wc_gemm_args *g) {
 extern "C" wc_status gemm_s8q4g128_avx2_4x16(const wc_gemm_args *g) {
   return run_block<q4_family<sum_in_s16, 4, 16, 128, true>>(g);
 }
+extern "C" wc_status gemm_s8q4zg32_avx2_6x16(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_in_s16, 6, 16, 32, true, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg64_avx2_6x16(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_in_s16, 6, 16, 64, true, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg128_avx2_6x16(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_in_s16, 6, 16, 128, true, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg32_avx2_4x16(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_in_s16, 4, 16, 32, true, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg64_avx2_4x16(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_in_s16, 4, 16, 64, true, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg128_avx2_4x16(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_in_s16, 4, 16, 128, true, true>>(g);
+}
 WC_TARGET_END
 #endif

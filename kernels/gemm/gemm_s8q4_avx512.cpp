@@ -29,5 +29,14 @@ extern "C" wc_status gemm_s8q4g64_avx512_8x32(const wc_gemm_args *g) {
 extern "C" wc_status gemm_s8q4g128_avx512_8x32(const wc_gemm_args *g) {
   return run_block<q4_family<sum_in_s16, 8, 32, 128, true>>(g);
 }
+extern "C" wc_status gemm_s8q4zg32_avx512_8x32(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_in_s16, 8, 32, 32, true, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg64_avx512_8x32(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_in_s16, 8, 32, 64, true, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg128_avx512_8x32(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_in_s16, 8, 32, 128, true, true>>(g);
+}
 WC_TARGET_END
 #endif

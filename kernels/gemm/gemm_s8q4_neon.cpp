@@ -74,5 +74,14 @@ extern "C" wc_status gemm_s8q4g64_neon_4x8(const wc_gemm_args *g) {
 extern "C" wc_status gemm_s8q4g128_neon_4x8(const wc_gemm_args *g) {
   return run_block<q4_family<sum_by_smlal, 4, 8, 128, true>>(g);
 }
+extern "C" wc_status gemm_s8q4zg32_neon_4x8(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_by_smlal, 4, 8, 32, true, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg64_neon_4x8(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_by_smlal, 4, 8, 64, true, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg128_neon_4x8(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_by_smlal, 4, 8, 128, true, true>>(g);
+}
 WC_TARGET_END
 #endif

@@ -74,5 +74,23 @@ extern "C" wc_status gemm_s8q4g64_neondot_8x8(const wc_gemm_args *g) {
 extern "C" wc_status gemm_s8q4g128_neondot_8x8(const wc_gemm_args *g) {
   return run_block<q4_family<sum_by_sdot, 8, 8, 128, true>>(g);
 }
+extern "C" wc_status gemm_s8q4zg32_neondot_4x12(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_by_sdot, 4, 12, 32, false, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg64_neondot_4x12(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_by_sdot, 4, 12, 64, false, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg128_neondot_4x12(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_by_sdot, 4, 12, 128, false, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg32_neondot_8x8(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_by_sdot, 8, 8, 32, true, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg64_neondot_8x8(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_by_sdot, 8, 8, 64, true, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg128_neondot_8x8(const wc_gemm_args *g) {
+  return run_block<q4_family<sum_by_sdot, 8, 8, 128, true, true>>(g);
+}
 WC_TARGET_END
 #endif

@@ -36,5 +36,23 @@ extern "C" wc_status gemm_s8q4g64_neoni8mm_8x8(const wc_gemm_args *g) {
 extern "C" wc_status gemm_s8q4g128_neoni8mm_8x8(const wc_gemm_args *g) {
   return run_block<q4_mmla_family<8, 8, 128>>(g);
 }
+extern "C" wc_status gemm_s8q4zg32_neoni8mm_4x12(const wc_gemm_args *g) {
+  return run_block<q4_mmla_family<4, 12, 32, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg64_neoni8mm_4x12(const wc_gemm_args *g) {
+  return run_block<q4_mmla_family<4, 12, 64, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg128_neoni8mm_4x12(const wc_gemm_args *g) {
+  return run_block<q4_mmla_family<4, 12, 128, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg32_neoni8mm_8x8(const wc_gemm_args *g) {
+  return run_block<q4_mmla_family<8, 8, 32, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg64_neoni8mm_8x8(const wc_gemm_args *g) {
+  return run_block<q4_mmla_family<8, 8, 64, true>>(g);
+}
+extern "C" wc_status gemm_s8q4zg128_neoni8mm_8x8(const wc_gemm_args *g) {
+  return run_block<q4_mmla_family<8, 8, 128, true>>(g);
+}
 WC_TARGET_END
 #endif

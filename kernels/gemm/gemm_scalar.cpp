@@ -73,6 +73,21 @@ struct f32f32 : float_sums {
   }
 };
 
+struct f32s8 {
+  using sum = float;
+  static bool ready(const wc_gemm_args &g) { return g.b_scale; }
+  static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
+    const float *a = static_cast<const float *>(g.a) + row * g.lda;
+    const int8_t *b = reinterpret_cast<const int8_t *>(panel);
+    for (size_t p = 0; p < g.k; ++p) {
+      for (size_t j = 0; j < nr; ++j) s[j] += a[p] * static_cast<float>(b[p * nr + j]);
+    }
+  }
+  static float value(sum s, const wc_gemm_args &g, size_t, size_t j) {
+    return __builtin_fmaf(s, g.b_scale[j], bias_of(g, j));
+  }
+};
+
 struct bf16bf16 : float_sums {
   static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
     const uint16_t *a = static_cast<const uint16_t *>(g.a) + row * g.lda;
@@ -107,26 +122,34 @@ int code_at(const char *record, size_t p, size_t j) {
   return p / 4 % 2 ? byte >> 4 : byte & 15;
 }
 
-template <size_t Group>
+template <wc_type B>
 float scale_at(const char *record, size_t j) {
   uint16_t scale;
-  memcpy(&scale, record + Group / 2 * nr + 2 * j, sizeof scale);
+  memcpy(&scale, record + wc::record_scales(B, nr) + 2 * j, sizeof scale);
   return wc::f32_from_f16(scale);
 }
 
-template <size_t Group>
+template <wc_type B>
+int zero_at(const char *record, size_t j) {
+  if (!wc::has_zeros(B)) return 8;
+  const int byte = static_cast<uint8_t>(record[wc::record_zeros(B, nr) + j / 2]);
+  return j % 2 ? byte >> 4 : byte & 15;
+}
+
+template <wc_type B>
 struct s8q4 {
   using sum = float;
+  static constexpr size_t Group = wc::group_of(B);
   static bool ready(const wc_gemm_args &g) {
     return g.k % Group == 0 && g.a_scale && (g.k == 0 || g.a_sum);
   }
   static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
     const int8_t *a = static_cast<const int8_t *>(g.a) + row * g.lda;
-    for (size_t group = 0; group < g.k / Group; ++group, panel += wc::record_bytes(Group, nr)) {
+    for (size_t group = 0; group < g.k / Group; ++group, panel += wc::record_bytes(B, nr)) {
       for (size_t j = 0; j < nr; ++j) {
-        int32_t total = -8 * g.a_sum[row * g.lda_sum + group];
+        int32_t total = -zero_at<B>(panel, j) * g.a_sum[row * g.lda_sum + group];
         for (size_t p = 0; p < Group; ++p) total += a[group * Group + p] * code_at(panel, p, j);
-        s[j] = __builtin_fmaf(static_cast<float>(total), scale_at<Group>(panel, j), s[j]);
+        s[j] = __builtin_fmaf(static_cast<float>(total), scale_at<B>(panel, j), s[j]);
       }
     }
   }
@@ -135,16 +158,37 @@ struct s8q4 {
   }
 };
 
-template <size_t Group>
+struct s8s8g32 {
+  using sum = float;
+  static constexpr wc_type B = WC_TYPE_s8g32;
+  static constexpr size_t Group = wc::group_of(B);
+  static bool ready(const wc_gemm_args &g) { return g.k % Group == 0 && (g.k == 0 || g.a_scale); }
+  static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
+    const int8_t *a = static_cast<const int8_t *>(g.a) + row * g.lda;
+    for (size_t group = 0; group < g.k / Group; ++group, panel += wc::record_bytes(B, nr), a += Group) {
+      const float a_scale = g.a_scale[row * g.lda_scale + group];
+      for (size_t j = 0; j < nr; ++j) {
+        int32_t total = 0;
+        for (size_t p = 0; p < Group; ++p) total += a[p] * static_cast<int8_t>(panel[p * nr + j]);
+        s[j] = __builtin_fmaf(static_cast<float>(total) * a_scale, scale_at<B>(panel, j), s[j]);
+      }
+    }
+  }
+  static float value(sum s, const wc_gemm_args &g, size_t, size_t j) { return s + bias_of(g, j); }
+};
+
+template <wc_type B>
 struct f32q4 : float_sums {
+  static constexpr size_t Group = wc::group_of(B);
   static bool ready(const wc_gemm_args &g) { return g.k % Group == 0; }
   static void add(sum (&s)[nr], const wc_gemm_args &g, const char *panel, size_t row) {
     const float *a = static_cast<const float *>(g.a) + row * g.lda;
-    for (size_t group = 0; group < g.k / Group; ++group, panel += wc::record_bytes(Group, nr)) {
+    for (size_t group = 0; group < g.k / Group; ++group, panel += wc::record_bytes(B, nr)) {
       for (size_t j = 0; j < nr; ++j) {
-        const float scale = scale_at<Group>(panel, j);
+        const float scale = scale_at<B>(panel, j);
+        const int zero = zero_at<B>(panel, j);
         for (size_t p = 0; p < Group; ++p) {
-          s[j] += a[group * Group + p] * (scale * static_cast<float>(code_at(panel, p, j) - 8));
+          s[j] += a[group * Group + p] * (scale * static_cast<float>(code_at(panel, p, j) - zero));
         }
       }
     }
@@ -154,11 +198,19 @@ struct f32q4 : float_sums {
 }  // namespace
 
 extern "C" wc_status gemm_f32f32_scalar_1x8(const wc_gemm_args *g) { return run<f32f32>(g); }
+extern "C" wc_status gemm_f32s8_scalar_1x8(const wc_gemm_args *g) { return run<f32s8>(g); }
 extern "C" wc_status gemm_bf16bf16_scalar_1x8(const wc_gemm_args *g) { return run<bf16bf16>(g); }
 extern "C" wc_status gemm_s8s8_scalar_1x8(const wc_gemm_args *g) { return run<s8s8>(g); }
-extern "C" wc_status gemm_s8q4g32_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<32>>(g); }
-extern "C" wc_status gemm_s8q4g64_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<64>>(g); }
-extern "C" wc_status gemm_s8q4g128_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<128>>(g); }
-extern "C" wc_status gemm_f32q4g32_scalar_1x8(const wc_gemm_args *g) { return run<f32q4<32>>(g); }
-extern "C" wc_status gemm_f32q4g64_scalar_1x8(const wc_gemm_args *g) { return run<f32q4<64>>(g); }
-extern "C" wc_status gemm_f32q4g128_scalar_1x8(const wc_gemm_args *g) { return run<f32q4<128>>(g); }
+extern "C" wc_status gemm_s8s8g32_scalar_1x8(const wc_gemm_args *g) { return run<s8s8g32>(g); }
+extern "C" wc_status gemm_s8q4g32_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<WC_TYPE_q4g32>>(g); }
+extern "C" wc_status gemm_s8q4g64_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<WC_TYPE_q4g64>>(g); }
+extern "C" wc_status gemm_s8q4g128_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<WC_TYPE_q4g128>>(g); }
+extern "C" wc_status gemm_f32q4g32_scalar_1x8(const wc_gemm_args *g) { return run<f32q4<WC_TYPE_q4g32>>(g); }
+extern "C" wc_status gemm_f32q4g64_scalar_1x8(const wc_gemm_args *g) { return run<f32q4<WC_TYPE_q4g64>>(g); }
+extern "C" wc_status gemm_f32q4g128_scalar_1x8(const wc_gemm_args *g) { return run<f32q4<WC_TYPE_q4g128>>(g); }
+extern "C" wc_status gemm_s8q4zg32_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<WC_TYPE_q4zg32>>(g); }
+extern "C" wc_status gemm_s8q4zg64_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<WC_TYPE_q4zg64>>(g); }
+extern "C" wc_status gemm_s8q4zg128_scalar_1x8(const wc_gemm_args *g) { return run<s8q4<WC_TYPE_q4zg128>>(g); }
+extern "C" wc_status gemm_f32q4zg32_scalar_1x8(const wc_gemm_args *g) { return run<f32q4<WC_TYPE_q4zg32>>(g); }
+extern "C" wc_status gemm_f32q4zg64_scalar_1x8(const wc_gemm_args *g) { return run<f32q4<WC_TYPE_q4zg64>>(g); }
+extern "C" wc_status gemm_f32q4zg128_scalar_1x8(const wc_gemm_args *g) { return run<f32q4<WC_TYPE_q4zg128>>(g); }

@@ -12,7 +12,7 @@ size_t rounded_up(size_t x, size_t to) { return (x + to - 1) / to * to; }
 // into the same sets of L1.
 size_t panel_stride(const wc_kernel &kernel, size_t k) {
   const size_t group = wc::group_of(kernel.b);
-  const size_t bytes = group ? k / group * wc::record_bytes(group, kernel.nr)
+  const size_t bytes = group ? k / group * wc::record_bytes(kernel.b, kernel.nr)
                              : rounded_up(k, kernel.kr) * kernel.nr * wc::code_bytes(kernel.b);
   const size_t lines = rounded_up(bytes, 64);
   return lines != 0 && lines % 4096 == 0 ? lines + 64 : lines;
@@ -44,20 +44,28 @@ code_place place_of(const wc_kernel &kernel, size_t column, size_t p) {
   return {(step / 2 * nr + column) * kr + p % kr, step % 2 == 1};
 }
 
-void pack_q4_panel(
+void pack_group_panel(
     const wc_kernel &kernel, size_t columns, size_t k, const char *codes, const float *scales,
     char *packed) {
   const size_t nr = kernel.nr, group = wc::group_of(kernel.b), groups = k / group;
   for (size_t g = 0; g < groups; ++g) {
-    char *record = packed + g * wc::record_bytes(group, nr);
+    char *record = packed + g * wc::record_bytes(kernel.b, nr);
     for (size_t j = 0; j < columns; ++j) {
       for (size_t p = 0; p < group; ++p) {
+        if (kernel.b == WC_TYPE_s8g32) {
+          record[(p / kernel.kr * nr + j) * kernel.kr + p % kernel.kr] = codes[j * k + g * group + p];
+          continue;
+        }
         const auto [at, high] = place_of(kernel, j, p);
         const int code = codes[j * k + g * group + p] & 15;
         record[at] = static_cast<char>(record[at] | (high ? code << 4 : code));
       }
       const uint16_t scale = wc::f16_from_f32(scales[j * groups + g]);
-      memcpy(record + group / 2 * nr + 2 * j, &scale, sizeof scale);
+      memcpy(record + wc::record_scales(kernel.b, nr) + 2 * j, &scale, sizeof scale);
+      if (!wc::has_zeros(kernel.b)) continue;
+      char *zeros = record + wc::record_zeros(kernel.b, nr) + j / 2;
+      const int zero = static_cast<uint8_t>(codes[j * k + g * group]) >> 4;
+      *zeros = static_cast<char>(*zeros | (j % 2 ? zero << 4 : zero));
     }
   }
 }
@@ -90,7 +98,7 @@ extern "C" wc_status wc_gemm_pack(
   for (size_t j = 0; j < n; j += kernel->nr, to += stride) {
     const size_t columns = n - j < kernel->nr ? n - j : kernel->nr;
     if (group) {
-      pack_q4_panel(*kernel, columns, k, from + j * k, scales + j * (k / group), to);
+      pack_group_panel(*kernel, columns, k, from + j * k, scales + j * (k / group), to);
     } else {
       pack_panel(*kernel, columns, k, from + j * k * bytes, to);
     }
@@ -108,7 +116,7 @@ extern "C" wc_status wc_gemm_pack(
 extern "C" size_t wc_gemm_packed_offset(const wc_kernel *kernel, size_t k) {
   if (!wc::packable(kernel)) return 0;
   const size_t group = wc::group_of(kernel->b);
-  if (group) return k / group * wc::record_bytes(group, kernel->nr);
+  if (group) return k / group * wc::record_bytes(kernel->b, kernel->nr);
   return k * kernel->nr * wc::code_bytes(kernel->b);
 }
 
@@ -120,9 +128,17 @@ size_t gemm_scratch_none(size_t) { return 0; }
 size_t gemm_scratch_f32_panel16(size_t k) { return k * 16 * 4; }
 size_t gemm_scratch_f32_panel32(size_t k) { return k * 32 * 4; }
 
-// A K block of one panel, a code a byte, and f32 scales for every group of 32 or more.
-size_t gemm_scratch_q4_panel8(size_t k) { return k * 8 + rounded_up(k, 32) / 32 * 8 * 4; }
-size_t gemm_scratch_q4_panel16(size_t k) { return k * 16 + rounded_up(k, 32) / 32 * 16 * 4; }
-size_t gemm_scratch_q4_panel32(size_t k) { return k * 32 + rounded_up(k, 32) / 32 * 32 * 4; }
+// The same as bf16; K is padded to pairs.
+size_t gemm_scratch_bf16_panel32(size_t k) { return rounded_up(k, 2) * 32 * 2; }
+size_t gemm_scratch_bf16_panel48(size_t k) { return rounded_up(k, 2) * 48 * 2; }
+
+// A K block of one panel, a code a byte, and f32 scales (and s32 zero points) for every group of 32 or more.
+static size_t q4_panel(size_t k, size_t nr, size_t words) { return k * nr + rounded_up(k, 32) / 32 * nr * 4 * words; }
+size_t gemm_scratch_q4_panel8(size_t k) { return q4_panel(k, 8, 1); }
+size_t gemm_scratch_q4_panel16(size_t k) { return q4_panel(k, 16, 1); }
+size_t gemm_scratch_q4_panel32(size_t k) { return q4_panel(k, 32, 1); }
+size_t gemm_scratch_q4z_panel8(size_t k) { return q4_panel(k, 8, 2); }
+size_t gemm_scratch_q4z_panel16(size_t k) { return q4_panel(k, 16, 2); }
+size_t gemm_scratch_q4z_panel32(size_t k) { return q4_panel(k, 32, 2); }
 
 }  // namespace wc

@@ -2,14 +2,14 @@
 // arithmetic of a group is that of q4_tile.hpp. No include guard on purpose: each file includes this
 // inside its own target region and unnamed namespace, after mmla_tile.hpp.
 
-template <int MR, int NR, int G>
+template <int MR, int NR, int G, bool Zeros = false>
 struct q4_mmla_family {
   static constexpr int mr = MR, nr = NR;
   static constexpr int accumulators = simd::accumulators / 4;  // beside the f32 bank; see mmla_family
   static constexpr bool fetches = false;
-  // The packed record of one group: G/16 pairs of k-steps, then `nr` f16 scales.
+  // The packed record of one group: G/16 pairs of k-steps, `nr` f16 scales, with Zeros as many zero points.
   static constexpr size_t pair_bytes = size_t(NR) * 8, codes_bytes = G / 16 * pair_bytes;
-  static constexpr size_t record_bytes = codes_bytes + size_t(NR) * 2;
+  static constexpr size_t zeros = codes_bytes + size_t(NR) * 2, record_bytes = zeros + (Zeros ? NR / 2 : 0);
 
   static WC_INLINE bool ready(const wc_gemm_args &g) {
     return g.k % G == 0 && g.a_scale && (g.k == 0 || g.a_sum);
@@ -40,9 +40,15 @@ struct q4_mmla_family {
       for (int r = 0; r < R; r += 2) {
         const int partner = r + 1 < R ? r + 1 : r;
         const simd::s32 start = vcombine_s32(
-            vdup_n_s32(-8 * a_sum[r * g.lda_sum + group]), vdup_n_s32(-8 * a_sum[partner * g.lda_sum + group]));
+            vdup_n_s32(-a_sum[r * g.lda_sum + group]), vdup_n_s32(-a_sum[partner * g.lda_sum + group]));
 #pragma unroll
-        for (int x = 0; x < 2 * X; ++x) sum[r / 2][x] = start;
+        for (int x = 0; x < 2 * X; ++x) {
+          if constexpr (Zeros) {
+            sum[r / 2][x] = vmulq_s32(start, two_zeros(c.panel(b, x / 2) + zeros + x % (NR / 2)));
+          } else {
+            sum[r / 2][x] = vshlq_n_s32(start, 3);
+          }
+        }
       }
       multiply<R, X>(c, a, g.lda, b, sum);
 #pragma unroll
@@ -59,6 +65,13 @@ struct q4_mmla_family {
   }
 
  private:
+  // The zero points of two columns, for both rows of a block.
+  static WC_INLINE simd::s32 two_zeros(const char *p) {
+    const int both = static_cast<uint8_t>(*p);
+    const int32x2_t pair = vset_lane_s32(both >> 4, vdup_n_s32(both & 15), 1);
+    return vcombine_s32(pair, pair);
+  }
+
   // One group.
   template <int R, int X, int P>
   static WC_INLINE void multiply(

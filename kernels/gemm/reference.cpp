@@ -42,15 +42,16 @@ extern "C" wc_status wc_gemm_reference(
 
   double sum = 0, absolute = 0, weights = 0, sizes = 0;
   for (size_t p = 0; p < k; ++p) {
-    // Each product is exact in f64, and so is each sum of an integer row's group.
+    // Each product of codes is exact in f64, and so is each sum of an integer row's group.
     const double w = w_value(kernel->b, codes, scales, k, column, p);
-    const double product = a_value(kernel->a, args->a, row * args->lda + p) * w;
+    double product = a_value(kernel->a, args->a, row * args->lda + p) * w;
+    if (kernel->b == WC_TYPE_s8g32) product *= args->a_scale[row * args->lda_scale + p / group];
     sum += product;
     absolute += std::fabs(product);
     weights += w;
     sizes += std::fabs(w);
   }
-  if (integer) {
+  if (integer && kernel->b != WC_TYPE_s8g32) {
     sum *= args->a_scale[row];
     absolute *= std::fabs(args->a_scale[row]);
     if (args->a_offset) {

@@ -40,6 +40,9 @@ struct simd {
   static WC_INLINE s32 load_s8_as_s16(const void *p) {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(static_cast<const __m128i *>(p)));
   }
+  static WC_INLINE f32 load_s8_as_f32(const void *p) {
+    return to_f32(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i *>(p))));
+  }
   static WC_INLINE s32 dot_s16(s32 sum, s32 a, s32 b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
 
   // 4-bit codes, and dot products of them with s8 in s16 (up to eight sums of a pair fit).
@@ -53,6 +56,17 @@ struct simd {
   static WC_INLINE s32 dot_u8s8_s16(s32 u, s32 s) { return _mm256_maddubs_epi16(u, s); }
   static WC_INLINE s32 add_s16(s32 x, s32 y) { return _mm256_add_epi16(x, y); }
   static WC_INLINE s32 sum_s16_pairs(s32 x) { return _mm256_madd_epi16(x, _mm256_set1_epi16(1)); }
+
+  // Zero points of the columns, from 4 bits each; and a number times each of them.
+  using multiples = s32;
+  static WC_INLINE s32 load_zeros(const void *p) {
+    int32_t all;
+    __builtin_memcpy(&all, p, sizeof all);
+    const s32 places = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+    return _mm256_and_si256(_mm256_srlv_epi32(broadcast(all), places), broadcast(15));
+  }
+  static WC_INLINE multiples multiples_of(int32_t x) { return broadcast(x); }
+  static WC_INLINE s32 times(multiples m, s32 zeros) { return _mm256_mullo_epi32(m, zeros); }
 
   // The first `count` lanes (0…8); the others are neither read nor written.
   static WC_INLINE __m256i mask(size_t count) {

@@ -40,6 +40,9 @@ struct simd {
   static WC_INLINE s32 load_s8_as_s16(const void *p) {
     return _mm512_cvtepi8_epi16(_mm256_loadu_si256(static_cast<const __m256i *>(p)));
   }
+  static WC_INLINE f32 load_s8_as_f32(const void *p) {
+    return to_f32(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i *>(p))));
+  }
   static WC_INLINE s32 dot_s16(s32 sum, s32 a, s32 b) { return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)); }
 
   // 4-bit codes, and dot products of them with s8 in s16 (up to eight sums of a pair fit).
@@ -53,6 +56,22 @@ struct simd {
   static WC_INLINE s32 dot_u8s8_s16(s32 u, s32 s) { return _mm512_maddubs_epi16(u, s); }
   static WC_INLINE s32 add_s16(s32 x, s32 y) { return _mm512_add_epi16(x, y); }
   static WC_INLINE s32 sum_s16_pairs(s32 x) { return _mm512_madd_epi16(x, _mm512_set1_epi16(1)); }
+
+  // Zero points of the columns, from 4 bits each; and a number times each of them, by looking the sixteen
+  // possible products up: VPERMD does not share a pipe with multiplications.
+  using multiples = s32;
+  static WC_INLINE s32 load_zeros(const void *p) {
+    int32_t all[2];
+    __builtin_memcpy(all, p, sizeof all);
+    const s32 places = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
+    const s32 words = _mm512_mask_set1_epi32(broadcast(all[0]), 0xFF00, all[1]);
+    return _mm512_and_si512(_mm512_srlv_epi32(words, places), broadcast(15));
+  }
+  static WC_INLINE multiples multiples_of(int32_t x) {
+    const s32 factors = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_mullo_epi32(broadcast(x), factors);
+  }
+  static WC_INLINE s32 times(multiples m, s32 zeros) { return _mm512_permutexvar_epi32(zeros, m); }
 
   // The first `count` lanes (0…16); the others are neither read nor written.
   static WC_INLINE __mmask16 mask(size_t count) { return static_cast<__mmask16>((1u << count) - 1); }

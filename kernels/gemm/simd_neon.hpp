@@ -46,6 +46,18 @@ struct simd {
     return vandq_s32(x, vdupq_n_s32(15 << at));
   }
 
+  // Zero points of the columns, from 4 bits each; and a number times each of them.
+  using multiples = s32;
+  static WC_INLINE s32 load_zeros(const void *p) {
+    constexpr int32_t places[4] = {0, -4, -8, -12};
+    uint16_t all;
+    __builtin_memcpy(&all, p, sizeof all);
+    const uint32x4_t shifted = vshlq_u32(vdupq_n_u32(all), vld1q_s32(places));
+    return vreinterpretq_s32_u32(vandq_u32(shifted, vdupq_n_u32(15)));
+  }
+  static WC_INLINE multiples multiples_of(int32_t x) { return broadcast(x); }
+  static WC_INLINE s32 times(multiples m, s32 zeros) { return vmulq_s32(m, zeros); }
+
   // The first `count` lanes (0…4); the others are neither read nor written.
   static WC_INLINE f32 load_first(const float *p, size_t count) { return wc::load_first_neon(p, count); }
   static WC_INLINE s32 load_first(const int32_t *p, size_t count) {

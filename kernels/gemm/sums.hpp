@@ -18,6 +18,15 @@ struct float_sums {
   }
 };
 
+// Sums in f32 of products with 8-bit codes: one scale a column, applied once, at the end.
+struct channel_sums : float_sums {
+  static WC_INLINE bool ready(const wc_gemm_args &g) { return g.b_scale; }
+  template <class C>
+  static WC_INLINE simd::f32 finish(sum s, const wc_gemm_args &g, size_t, const C &c, int x) {
+    return simd::fma(s, c.load(g.b_scale, x), c.bias(g, x));
+  }
+};
+
 // What sums in s32 of s8 weights have in common.
 struct s8_sums {
   using sum = simd::s32;

@@ -46,6 +46,35 @@ bool quantize_q4(size_t group, const float *w, uint8_t *codes, float *scale) {
   return true;
 }
 
+bool quantize_s8_group(size_t group, const float *w, uint8_t *codes, float *scale) {
+  float most = 0;
+  for (size_t j = 0; j < group; ++j) most = std::fmax(most, std::fabs(w[j]));
+  *scale = wc::f32_from_f16(wc::f16_from_f32(most / 127.0f));
+  if (!std::isfinite(*scale)) return false;
+  for (size_t j = 0; j < group; ++j) {
+    codes[j] = static_cast<uint8_t>(*scale == 0 ? 0 : rounded(w[j] / *scale, -127, 127));
+  }
+  return true;
+}
+
+// As quantize_q4; a byte holds the code and above it the zero point.
+bool quantize_q4z(size_t group, const float *w, uint8_t *codes, float *scale) {
+  float least = 0, most = 0;
+  for (size_t j = 0; j < group; ++j) {
+    least = std::fmin(least, w[j]);
+    most = std::fmax(most, w[j]);
+  }
+  // Halves: the range of finite weights may exceed f32.
+  *scale = wc::f32_from_f16(wc::f16_from_f32((most / 2 - least / 2) / 7.5f));
+  if (!std::isfinite(*scale)) return false;
+  const int zero = *scale == 0 ? 0 : rounded(-least / *scale, 0, 15);
+  for (size_t j = 0; j < group; ++j) {
+    const int code = *scale == 0 ? 0 : rounded(w[j] / *scale, -zero, 15 - zero) + zero;
+    codes[j] = static_cast<uint8_t>(code | zero << 4);
+  }
+  return true;
+}
+
 }  // namespace
 
 // WC_INVALID_ARGUMENT: a type that holds no weights, a ragged group, a NaN or an infinity (quantised
@@ -70,9 +99,10 @@ extern "C" wc_status wc_weights_quantize(
     } else {
       for (size_t j = 0; j < k; j += group) {
         float *scale = scales + (i * k + j) / group;
-        if (!quantize_q4(group, row + j, reinterpret_cast<uint8_t *>(to) + j, scale)) {
-          return WC_INVALID_ARGUMENT;
-        }
+        const auto quantize = b == WC_TYPE_s8g32   ? quantize_s8_group
+                              : wc::has_zeros(b) ? quantize_q4z
+                                                 : quantize_q4;
+        if (!quantize(group, row + j, reinterpret_cast<uint8_t *>(to) + j, scale)) return WC_INVALID_ARGUMENT;
       }
     }
   }

@@ -55,6 +55,10 @@ typedef enum wc_type {
   WC_TYPE_q4g32,  // unsigned 4-bit codes, value = scale·(code − 8), one f16 scale per 32 along K
   WC_TYPE_q4g64,
   WC_TYPE_q4g128,
+  WC_TYPE_q4zg32,  // the same with a zero point per group: value = scale·(code − zero), zero 0 … 15
+  WC_TYPE_q4zg64,
+  WC_TYPE_q4zg128,
+  WC_TYPE_s8g32,  // s8 codes, one f16 scale per 32 along K; A then has a scale per 32 too
 } wc_type;
 
 typedef enum wc_op {
@@ -73,13 +77,16 @@ typedef enum wc_layout {
   WC_LAYOUT_none = 0,
   // [N/nr][K/kr][nr][kr] elements of the row's B type; N padded with zeros to nr, K to kr.
   WC_LAYOUT_panel,
-  // [N/nr][K/g] records of g·nr/2 bytes of codes followed by nr f16 scales. Codes: k-steps of kr
+  // [N/nr][K/g] records of g·nr/2 bytes of codes followed by nr f16 scales and, for q4z, nr/2 bytes of zero
+  // points, the even column's in the low nibble. Codes: k-steps of kr
   // values are taken in pairs; byte [nr][kr] of a pair holds step 2i in its low nibble and step
   // 2i+1 in its high nibble, so that unpacking needs an AND and a shift, no permute.
   WC_LAYOUT_q4_panel,
   // As q4_panel, but for each column eight codes along K (kr = 8) in four bytes: 16-bit word w holds
   // K value 2i + w from bit 4i up, so that one shift brings a pair of neighbours into place.
   WC_LAYOUT_q4_pair_panel,
+  // [N/nr][K/g] records of [g/kr][nr][kr] 8-bit codes followed by nr f16 scales.
+  WC_LAYOUT_s8_group_panel,
 } wc_layout;
 
 // Run-time knobs a kernel reads, and so what the tuner may vary. Bits.
@@ -122,19 +129,24 @@ enum {
 // k = 0 with FIRST|LAST writes what the epilogue makes of zero.
 //
 // Epilogue arithmetic, the same on every ISA (fma = fused, one rounding):
-//   s8 weights:  t = (float)acc_s32 · a_scale[m];  with a_offset t = fma(a_offset[m], (float)b_sum[n], t);
+//   s8 weights, a8:  t = (float)acc_s32 · a_scale[m];  with a_offset t = fma(a_offset[m], (float)b_sum[n], t);
 //                t = fma(t, b_scale[n], bias[n])
 //   q4 weights, a8:  per group in ascending order g: f = fma((float)(Σ_s32 − 8·a_sum[m][g]),
 //                scale[n][g], f);  t = fma(f, a_scale[m], bias[n])
+//   q4z weights, a8: the same with zero[n][g] for 8. The s32 difference is below 2²⁴, so exact in f32
+//   s8g32 weights:   per group in ascending order g: f = fma((float)Σ_s32 · a_scale[m][g], scale[n][g], f);
+//                t = f + bias[n]
 //   float weights:   t = acc + bias[n]
+//   s8 weights, float a:  acc = Σ a·w in f32, codes widened exactly;  t = fma(acc, b_scale[n], bias[n])
 // then gelu, then + residual[m][n].
 typedef struct wc_gemm_args {
   size_t m, n, k;
   const void *a;  // m×k, row-major, the row's A type; rows are padded with zeros to a multiple of kr
   size_t lda;
-  const float *a_scale;   // m; A types s8, u8, s16
+  const float *a_scale;   // m; A types s8, u8, s16. B type s8g32: m × (k/32)
+  size_t lda_scale;       // from one row of scales to the next; B type s8g32
   const float *a_offset;  // m, or null: row m of A stands for a_scale[m]·q + a_offset[m]; B type s8, needs b_sum
-  const int32_t *a_sum;   // m × (k/g): Σ of A's s8 values over each group of this K block; B type q4
+  const int32_t *a_sum;   // m × (k/g): Σ of A's s8 values over each group of this K block; B types q4, q4z, s8g32
   size_t lda_sum;
   const void *b;          // packed; points at (first panel of the block, first k of the K block)
   size_t b_panel_bytes;   // from one nr-wide panel to the next
@@ -145,7 +157,7 @@ typedef struct wc_gemm_args {
   size_t ldr;
   float *c;  // m×n, overwritten on the last K block
   size_t ldc;
-  void *acc;  // m×n s32 (s8 weights) or f32 (others), n rounded up to nr columns, 64-byte aligned
+  void *acc;  // m×n s32 (s8 weights, a8) or f32 (others), n rounded up to nr columns, 64-byte aligned
   size_t ldacc;
   void *scratch;       // the row's gemm_scratch_bytes(k), 64-byte aligned, or null when that is 0
   uint32_t flags;      // WC_GEMM_FIRST | WC_GEMM_LAST
@@ -202,10 +214,13 @@ typedef struct wc_rowwise_args {
   // f32 once a row, s = 0 ⇒ q = 0. |q| ≤ 127 follows.
   // A row holding a NaN or an infinity gets scale NaN and zeros, so that every output that uses it
   // is NaN. group > 0: also sums[row][column/group] = Σ of the s8 values (the last group may be short).
+  // ld_scale > 0, which needs a group and no offsets: each group has a scale of its own, scale[row][column/group],
+  // and stands for what a row is said to be above.
   // Output bf16: q = the nearest bf16, ties to even, NaN quieted; scale, sums, group unused.
   void *q;
   size_t ldq;
   float *scale;
+  size_t ld_scale;
   // offset, when not null, asks for centred codes: offset[row] = ½·max + ½·min of the row in f32, and
   // q is made of x − offset[row]. The range of a row that is not symmetric is then used whole.
   float *offset;
@@ -229,9 +244,12 @@ typedef struct wc_rowwise_args {
 // weights: quantising and packing, done once, ahead of the call
 
 // f32 weights N×K (row n = output n, as PyTorch's Linear stores them) → codes of type b, row-major
-// N×K, one byte per 4-bit code (two per bf16). s8: scales[n]; q4: scales[n][k/g], rounded to f16
+// N×K, one byte per 4-bit code (two per bf16). s8: scales[n]; q4, q4z: scales[n][k/g], rounded to f16
 // before the codes are chosen, and k must be a multiple of g. f32, bf16: scales unused.
 // Symmetric: s8 s = max|w|/127; q4 s = (the entry of largest magnitude)/−8, code = clamp(rne(w/s) + 8, 0, 15).
+// s8g32 as s8, by groups and with scales[n][k/32] rounded to f16 first, codes clamped to ±127.
+// Asymmetric: q4z s = (max(w, 0) − min(w, 0))/15 of the group, zero = clamp(rne(−min(w, 0)/s), 0, 15),
+// code = clamp(rne(w/s) + zero, 0, 15); each byte holds the code in its low and the group's zero in its high nibble.
 wc_status wc_weights_quantize(
     wc_type b, size_t n, size_t k, const float *w, size_t ldw, void *codes, float *scales);
 

@@ -48,17 +48,42 @@ WC_INLINE uint32_t bits_of(float x) {
   return bits;
 }
 
+// One row, a scale a group.
+template <class Kernel>
+WC_INLINE void quantize_groups(const wc_rowwise_args &g, size_t r) {
+  using element = typename Kernel::element;
+  const float *x = g.x + r * g.ldx;
+  element *q = static_cast<element *>(g.q) + r * g.ldq;
+  for (size_t c = 0, i = 0; c < g.columns; c += g.group, ++i) {
+    const size_t left = g.columns - c, count = left < g.group ? left : g.group;
+    const quantize_scale s = quantize_scale_of(Kernel::greatest(x + c, count));
+    g.scale[r * g.ld_scale + i] = s.scale;
+    if (s.finite) {
+      Kernel::write(x + c, count, 0.0f, s.reciprocal, q + c);
+    } else {
+      for (size_t j = 0; j < count; ++j) q[c + j] = Kernel::zero;
+    }
+    g.sums[r * g.ld_sums + i] = Kernel::group_sum(q + c, count);
+  }
+  for (size_t c = g.columns; c < g.ldq; ++c) q[c] = Kernel::zero;
+}
+
 // Rows of Kernel::element: Kernel::greatest finds the greatest |x| bits of a row, Kernel::range its
 // extent, Kernel::write its codes, Kernel::group_sum the sum of `count` codes as s8 values, Kernel::zero is the code of 0.
 template <class Kernel>
 WC_INLINE wc_status quantize_rows(const wc_rowwise_args &g) {
   using element = typename Kernel::element;
   if (g.ldq < g.columns || !g.scale || (g.group && !g.sums)) return WC_INVALID_ARGUMENT;
+  if (g.ld_scale && (!g.group || g.offset)) return WC_INVALID_ARGUMENT;
   for (size_t r = 0; r < g.rows; ++r) {
     const float *x = g.x + r * g.ldx;
     element *q = static_cast<element *>(g.q) + r * g.ldq;
     quantize_scale s;
     float centre = 0.0f;
+    if (g.ld_scale) {
+      quantize_groups<Kernel>(g, r);
+      continue;
+    }
     if (g.offset && g.columns) {
       const extent e = Kernel::range(x, g.columns);
       if (e.finite) centre = centre_of(e);

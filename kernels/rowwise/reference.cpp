@@ -29,11 +29,12 @@ void layer_norm(const wc_rowwise_args &g, size_t r, double *y) {
   }
 }
 
-// The formula of quantize.hpp, whose roundings to f32 are part of it; without scales, the row's bf16.
-void quantize(const wc_rowwise_args &g, size_t r, double *y) {
+// The formula of quantize.hpp, whose roundings to f32 are part of it; without scales, the row's bf16. Columns
+// `first` ..< `end` share a scale.
+void quantize(const wc_rowwise_args &g, size_t r, size_t first, size_t end, double *y) {
   const float *x = g.x + r * g.ldx;
   uint32_t greatest = 0;
-  for (size_t c = 0; c < g.columns; ++c) {
+  for (size_t c = first; c < end; ++c) {
     uint32_t bits;
     memcpy(&bits, x + c, sizeof bits);
     bits &= 0x7fffffffu;
@@ -41,16 +42,16 @@ void quantize(const wc_rowwise_args &g, size_t r, double *y) {
   }
   quantize_scale s = quantize_scale_of(greatest);
   float centre = 0;
-  if (g.offset && s.finite && g.columns) {
-    float least = x[0], most = x[0];
-    for (size_t c = 1; c < g.columns; ++c) {
+  if (g.offset && s.finite && end > first) {
+    float least = x[first], most = x[first];
+    for (size_t c = first + 1; c < end; ++c) {
       least = fminf(least, x[c]);
       most = fmaxf(most, x[c]);
     }
     centre = centre_of({least, most});
     s = quantize_scale_of(bits_of(fmaxf(most - centre, centre - least)));
   }
-  for (size_t c = 0; c < g.columns; ++c) {
+  for (size_t c = first; c < end; ++c) {
     if (g.scale) {
       const float distance = x[c] - centre, product = distance * s.reciprocal;
       const double code = nearbyint(static_cast<double>(product));
@@ -61,6 +62,13 @@ void quantize(const wc_rowwise_args &g, size_t r, double *y) {
       memcpy(&value, &bits, sizeof value);
       y[c] = value;
     }
+  }
+}
+
+void quantize(const wc_rowwise_args &g, size_t r, double *y) {
+  if (!g.ld_scale) return quantize(g, r, 0, g.columns, y);
+  for (size_t c = 0; c < g.columns; c += g.group) {
+    quantize(g, r, c, g.columns - c < g.group ? g.columns : c + g.group, y);
   }
 }
 
