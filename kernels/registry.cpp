@@ -22,6 +22,7 @@ size_t gemm_scratch_f32_panel16(size_t k);  // a K block of one panel of 16 colu
 size_t gemm_scratch_f32_panel32(size_t k);
 size_t gemm_scratch_q4_panel8(size_t k);  // the same, a code a byte, with f32 scales
 size_t gemm_scratch_q4_panel16(size_t k);
+size_t gemm_scratch_q4_panel24(size_t k);
 size_t gemm_scratch_q4_panel32(size_t k);
 // K and V in panels of so many keys or columns.
 extern const wc_attention_memory attention_memory_panels4, attention_memory_panels16, attention_memory_panels32;

@@ -15,6 +15,7 @@
 #define WC_TARGET_END WC_PRAGMA(clang attribute pop)
 
 #define WC_FEATURES_avx2 "avx2,fma,f16c"
+#define WC_FEATURES_avxvnni "avx2,fma,f16c,avxvnni"
 #define WC_FEATURES_avx512 "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"
 #define WC_FEATURES_avx512vnni "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 #define WC_FEATURES_avx512bf16 "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"

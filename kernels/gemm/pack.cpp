@@ -123,6 +123,7 @@ size_t gemm_scratch_f32_panel32(size_t k) { return k * 32 * 4; }
 // A K block of one panel, a code a byte, and f32 scales for every group of 32 or more.
 size_t gemm_scratch_q4_panel8(size_t k) { return k * 8 + rounded_up(k, 32) / 32 * 8 * 4; }
 size_t gemm_scratch_q4_panel16(size_t k) { return k * 16 + rounded_up(k, 32) / 32 * 16 * 4; }
+size_t gemm_scratch_q4_panel24(size_t k) { return k * 24 + rounded_up(k, 32) / 32 * 24 * 4; }
 size_t gemm_scratch_q4_panel32(size_t k) { return k * 32 + rounded_up(k, 32) / 32 * 32 * 4; }
 
 }  // namespace wc

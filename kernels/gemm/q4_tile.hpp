@@ -49,6 +49,7 @@ struct packed_codes {
   using record = q4_record<NR, G>;
   static constexpr int vectors = NR / simd::lanes;
   static constexpr size_t group_bytes = record::bytes;
+  static constexpr bool paired = true;  // has load_pair
   const char *b;
   size_t panel_bytes, ahead;
 
@@ -82,6 +83,7 @@ template <int NR, int G>
 struct expanded_codes {
   using record = q4_record<NR, G>;
   static constexpr size_t group_bytes = q4_expanded<NR, G>::bytes;
+  static constexpr bool paired = false;
   const char *b;
   size_t panel_bytes, ahead;
 
