@@ -1,6 +1,7 @@
 // The table of probes. A ceiling is the best of the probes of its kind that the host can run.
 #include "CWallclockKernels.h"
 
+#include "compute_amx.hpp"
 #include "compute_avx2.hpp"
 #include "compute_avx512.hpp"
 #include "compute_neon.hpp"
@@ -78,6 +79,8 @@ static const wc_probe table[] = {
     WC_PROBE(bf16, avx512bf16, "bf16.avx512bf16.12chains", probe_bf16_dot<12>),
     WC_PROBE(bf16, avx512bf16, "bf16.avx512bf16.16chains", probe_bf16_dot<16>),
     WC_PROBE(bf16, avx512bf16, "bf16.avx512bf16.24chains", probe_bf16_dot<24>),
+    WC_PROBE(int8, amxint8, "int8.amxint8.4tiles", probe_int8_amx),
+    WC_PROBE(bf16, amxbf16, "bf16.amxbf16.4tiles", probe_bf16_amx),
 #elif defined(__aarch64__)
     WC_PROBE(f32, neon, "f32.neon.8chains", probe_f32_neon<8>),
     WC_PROBE(f32, neon, "f32.neon.16chains", probe_f32_neon<16>),
