@@ -66,6 +66,7 @@ let package = Package(
     .executableTarget(
       name: "WallclockCLI", dependencies: ["Wallclock", arguments], swiftSettings: strict),
 
+    .target(name: "CWallclockInstructionModel", path: "kernels/check", sources: ["model.cpp"]),
     .target(
       name: "WallclockTestSupport", dependencies: ["WallclockCore", "WallclockKernels"],
       path: "Tests/WallclockTestSupport", swiftSettings: strict),
@@ -73,7 +74,7 @@ let package = Package(
     tests(of: "WallclockMachine"),
     tests(
       of: "WallclockKernels",
-      also: ["WallclockMachine", "WallclockThreads", "CWallclockKernels"]),
+      also: ["WallclockMachine", "WallclockThreads", "CWallclockKernels", "CWallclockInstructionModel"]),
     tests(of: "WallclockThreads"),
     tests(of: "WallclockCounters"),
     tests(

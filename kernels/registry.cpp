@@ -24,6 +24,7 @@ size_t gemm_scratch_bf16_panel32(size_t k);  // the same, as bf16
 size_t gemm_scratch_bf16_panel48(size_t k);
 size_t gemm_scratch_q4_panel8(size_t k);  // a K block of one panel, a code a byte, with f32 scales
 size_t gemm_scratch_q4_panel16(size_t k);
+size_t gemm_scratch_q4_panel24(size_t k);
 size_t gemm_scratch_q4_panel32(size_t k);
 size_t gemm_scratch_q4z_panel8(size_t k);  // and with s32 zero points
 size_t gemm_scratch_q4z_panel16(size_t k);

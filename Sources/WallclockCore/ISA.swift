@@ -10,6 +10,9 @@ public enum ISA: String, Hashable, Sendable, Codable, CaseIterable, Comparable {
   case amxint8, amxbf16
   case neon, neondot, neoni8mm, neonbf16
 
+  /// Multiplies blocks of sixteen rows, however few are there.
+  public var isTiled: Bool { self == .amxint8 || self == .amxbf16 }
+
   private var order: Int { Self.allCases.firstIndex(of: self)! }
   public static func < (a: ISA, b: ISA) -> Bool { a.order < b.order }
 }

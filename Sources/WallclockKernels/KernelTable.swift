@@ -93,13 +93,19 @@ public enum KernelTable {
       .sorted { ($1.element.isa, $0.offset) < ($0.element.isa, $1.offset) }.map(\.element)
   }
 
-  /// Kernels the host can run `problem` with, the highest ISA first.
+  /// Kernels the host can run `problem` with, the highest ISA first; but vector ISAs before tiled ones where a
+  /// GEMM has fewer rows than make tiles pay.
   public static func serving(_ problem: Problem, isas: Set<ISA>) -> [KernelDescriptor] {
-    rows(problem.op, isas: isas).filter { kernel in
+    let found = rows(problem.op, isas: isas).filter { kernel in
       guard problem.op == .gemm else { return problem.op != .quantize || kernel.c == .s8 }
       return kernel.serves(problem.format) && problem.epilogue.isSubset(of: kernel.epilogues)
     }
+    guard problem.op == .gemm, problem.shape[.m] < rowsForTiles else { return found }
+    return found.filter { !$0.isa.isTiled } + found.filter(\.isa.isTiled)
   }
+
+  /// KTransformers goes over to AMX at four tokens an expert; not measured here.
+  private static let rowsForTiles = 4
 
   /// The kernel that brings f32 rows to the A type of a GEMM kernel.
   public static func quantizer(to type: ElementType, isas: Set<ISA>) throws(KernelError) -> KernelDescriptor {

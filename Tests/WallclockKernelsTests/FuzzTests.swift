@@ -30,7 +30,7 @@ import WallclockTestSupport
     let stream = kernel.name.utf8.reduce(TestScope.fuzzSeed) { $0 &* 1_099_511_628_211 ^ UInt64($1) }
     var random = TestRandom(seed: stream)
     let wanted = TestScope.isWhole ? 2000 : 25
-    let host = Machine.host.fingerprint
+    let host = testedMachine
     let executor = ScramblingExecutor(workers: 3, seed: random.next())
     var done = 0
     var tried = 0
@@ -38,7 +38,7 @@ import WallclockTestSupport
       tried += 1
       var problem = randomProblem(&random, largest: 200)
       problem.state = .hot
-      guard KernelTable.serving(problem, isas: hostISAs).contains(where: { $0.name == kernel.name })
+      guard KernelTable.serving(problem, isas: testedISAs).contains(where: { $0.name == kernel.name })
         || (kernel.op == .quantize && problem.op == .quantize)
       else { continue }
       done += 1

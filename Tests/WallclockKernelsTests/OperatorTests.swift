@@ -79,7 +79,7 @@ import WallclockThreads
     let ends: Epilogue = [.bias, .gelu, .residual]
     let gemm = try GemmOperator(
       kernel: kernel, knobs: knobs, weights: weights, bias: Self.random(n, seed: 2), epilogue: ends,
-      isas: hostISAs)
+      isas: testedISAs)
     let a = Self.random(m * k, seed: 3)
     let residual = Self.random(m * n, seed: 4)
 
@@ -106,7 +106,7 @@ import WallclockThreads
       let width = heads * headDim
       let rows = starts.last!
       let qkv = Self.random(rows * 3 * width, seed: 5)
-      let attention = try AttentionOperator(kernel: kernel, knobs: [.bq: 8, .bk: 16], isas: hostISAs)
+      let attention = try AttentionOperator(kernel: kernel, knobs: [.bq: 8, .bk: 16], isas: testedISAs)
       func run(_ executor: any Executor, _ mask: Mask) -> [UInt32] {
         let o = AlignedBuffer<Float>(count: rows * width)
         let base = unsafe UnsafePointer(qkv.unsafePointer)

@@ -46,6 +46,21 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
     machine([.scalar, .avx2, .avx512, .avx512vnni, .avx512bf16], l1: 48 << 10, l2: 2 << 20),
   ]
 
+  @Test func fewRowsAreLeftToVectors() throws {
+    let server = machine([.scalar, .avx2, .avxvnni, .avx512, .avx512vnni, .avx512bf16, .amxint8, .amxbf16])
+    for (format, tiled, vector) in [
+      (Format.w8a8, ISA.amxint8, ISA.avx512vnni), (.bf16, .amxbf16, .avx512bf16),
+    ] {
+      for (m, isa) in [(1, vector), (3, vector), (4, tiled), (128, tiled)] {
+        let schedule = try ScheduleSpace.standard(for: .gemm(format, m: m, n: 768, k: 768), threads: 1, machine: server)
+        #expect(try KernelTable.named(schedule.kernel).isa == isa, "\(format), \(m) rows")
+      }
+    }
+    let laptop = machine([.scalar, .avx2, .avxvnni])
+    let schedule = try ScheduleSpace.standard(for: .gemm(.w8a8, m: 1, n: 768, k: 768), threads: 1, machine: laptop)
+    #expect(try KernelTable.named(schedule.kernel).isa == .avxvnni)
+  }
+
   /// Builds what the Schedule names, without running it.
   private func construct(_ schedule: Schedule, _ problem: Problem, _ isas: Set<ISA>) throws {
     let kernel = try KernelTable.named(schedule.kernel)

@@ -1,3 +1,4 @@
+import CWallclockInstructionModel
 import CWallclockKernels
 import Testing
 import WallclockCore
@@ -5,20 +6,34 @@ import WallclockKernels
 import WallclockMachine
 import WallclockTestSupport
 
-/// The ISAs of this host: what tests may run.
+/// The ISAs of this host.
 let hostISAs = Set(Machine.host.fingerprint.isa)
+
+/// ISAs that this host lacks and whose instructions are executed in software.
+let modelledISAs: Set<ISA> =
+  wc_model_instructions() == 0 ? [] : Set([.avx512bf16, .amxint8, .amxbf16]).subtracting(hostISAs)
+
+/// This host, with what is modelled: what tests may run.
+let testedMachine = {
+  var machine = Machine.host.fingerprint
+  machine.isa += modelledISAs.sorted()
+  return machine
+}()
+let testedISAs = Set(testedMachine.isa)
 
 /// Says that `kernel` is not run, and why, and ends the test case as cancelled.
 func requireRunnable(_ kernel: KernelDescriptor) throws {
   FaultReport.running(kernel.name)
-  guard !kernel.runs(on: hostISAs) else { return }
+  if kernel.runs(on: testedISAs) { return }
   let reason = "\(kernel.name): not run: this CPU lacks \(kernel.isa.rawValue)"
   print(reason)
   try Test.cancel("\(reason)")
 }
 
 /// Ends the sentence every kernel test prints.
-func report(_ kernel: KernelDescriptor, _ done: String) { print("\(kernel.name): \(done)") }
+func report(_ kernel: KernelDescriptor, _ done: String) {
+  print("\(kernel.name): \(done)\(kernel.runs(on: modelledISAs) ? ", its instructions modelled" : "")")
+}
 
 extension KernelDescriptor {
   /// What a K block must be a multiple of, unless it is the last of an ungrouped type.

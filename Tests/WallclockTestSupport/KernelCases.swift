@@ -41,6 +41,8 @@ extension KernelCases {
       GemmShape(m: 15, n: 97, k: 130, split: 64, epilogue: [.bias, .residual]),
       GemmShape(m: 3, n: 65, k: 129, split: 32, epilogue: [.bias, .gelu, .residual]),
       GemmShape(m: 13, n: 49, k: 96, extreme: true),
+      // More rows and columns than AMX's blocks have, and steps of 64 bytes with some left over.
+      GemmShape(m: 50, n: 70, k: 200, split: 96, epilogue: [.bias, .gelu]), GemmShape(m: 35, n: 33, k: 128, extreme: true),
       // Panels enough to run abreast, and some left over.
       GemmShape(m: 1, n: 577, k: 66, split: 32, epilogue: [.bias, .gelu]), GemmShape(m: 2, n: 345, k: 32, epilogue: .residual),
     ]

@@ -1,6 +1,5 @@
-// AVX512_BF16's instructions in software, for CPUs and emulators that have AVX-512 without them: a
-// handler of SIGILL decodes the instruction, executes it on the interrupted registers and steps over it.
-// So the very instructions that ship are run, with their operands, masks and addresses.
+// AVX512_BF16's instructions in software, on the registers of an interrupted thread; see
+// instruction_model.hpp.
 //
 //   VDPBF16PS       EVEX.F3.0F38.W0 52   VCVTNE2PS2BF16  EVEX.F2.0F38.W0 72
 //   VCVTNEPS2BF16   EVEX.F3.0F38.W0 72
@@ -10,27 +9,23 @@
 // standard format).
 #pragma once
 
-#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #include <initializer_list>
 
+#include "interrupted.hpp"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <ucontext.h>
 #endif
 
 namespace check {
 
-using fault_handler = void (*)(int, siginfo_t *, void *);
-
 #if defined(__x86_64__)
 
 namespace bf16_model {
-
-inline fault_handler otherwise;  // for every other illegal instruction
 
 // Denormals count as zero and are never made; MXCSR is not read.
 inline float flushed(float x) {
@@ -114,12 +109,6 @@ class registers {
   unsigned char *area_;
   unsigned ymm_ = 0, mask_ = 0, zmm_ = 0, high_ = 0;
 };
-
-inline uint64_t general_register(const ucontext_t &context, unsigned index) {
-  constexpr int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-                             REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
-  return static_cast<uint64_t>(context.uc_mcontext.gregs[order[index]]);
-}
 
 // Reads the memory operand's address behind ModRM; `next` ends up behind the displacement.
 inline uint64_t address(
@@ -216,29 +205,7 @@ inline bool execute(ucontext_t &context) {
   return true;
 }
 
-inline void handle(int signal, siginfo_t *info, void *context) {
-  if (!execute(*static_cast<ucontext_t *>(context))) otherwise(signal, info, context);
-}
-
 }  // namespace bf16_model
-
-// SIGILL goes to `otherwise`, except, with `model`, for the instructions above.
-inline void handle_illegal_instructions(bool model, fault_handler otherwise) {
-  bf16_model::otherwise = otherwise;
-  struct sigaction action = {};
-  action.sa_sigaction = model ? bf16_model::handle : otherwise;
-  action.sa_flags = SA_SIGINFO | SA_NODEFER;
-  sigaction(SIGILL, &action, nullptr);
-}
-
-#else
-
-inline void handle_illegal_instructions(bool, fault_handler otherwise) {
-  struct sigaction action = {};
-  action.sa_sigaction = otherwise;
-  action.sa_flags = SA_SIGINFO;
-  sigaction(SIGILL, &action, nullptr);
-}
 
 #endif
 

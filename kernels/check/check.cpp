@@ -12,9 +12,9 @@
 #include <map>
 #include <set>
 
-#include "bf16_model.hpp"
 #include "call.hpp"
 #include "cpu.hpp"
+#include "instruction_model.hpp"
 #include "together.hpp"
 
 namespace {
@@ -64,12 +64,13 @@ bool fits(const char *pattern, const char *name) {
   return *pattern == *name && (*name == 0 || fits(pattern + 1, name + 1));
 }
 
-// A row the CPU lacks only BF16 for is run with those instructions modelled, when that was asked for.
+// A row that the CPU lacks only BF16 or AMX for is run with their instructions modelled, when that was asked for.
 enum class support { native, modelled, none };
 
 support support_for(wc_isa isa, bool model) {
   if (has(isa)) return support::native;
-  return model && isa == WC_ISA_avx512bf16 && has(WC_ISA_avx512) ? support::modelled : support::none;
+  const bool known = isa == WC_ISA_avx512bf16 || isa == WC_ISA_amxint8 || isa == WC_ISA_amxbf16;
+  return model && known && has(WC_ISA_avx512) ? support::modelled : support::none;
 }
 
 // What the first exact row of a case gave, for the others to be compared with.
@@ -129,20 +130,20 @@ bool run(const kernel_case &c, const wc_kernel &kernel, bool model, exact_result
   if (!wrong.empty()) {
     out.failed(what, isa, wrong);
   } else {
-    out.passed(what, isa, supported == support::modelled ? " (bf16 instructions modelled)" : "");
+    out.passed(what, isa, supported == support::modelled ? " (its instructions modelled)" : "");
   }
   return wrong.empty();
 }
 
 // Every probe that the CPU can execute, for a few turns over a buffer: it must end and count something.
-void run_probes(report &out) {
+void run_probes(bool model, report &out) {
   size_t count = 0;
   const wc_probe *probes = wc_probe_table(&count);
   std::vector<unsigned char> data(size_t{1} << 16, 1);
   for (size_t i = 0; i < count; ++i) {
     const std::string what = std::string("probe ") + probes[i].name;
     const char *isa = name_of(probes[i].isa);
-    if (!has(probes[i].isa)) {
+    if (support_for(probes[i].isa, model) == support::none) {
       out.not_run(what, isa, std::string("this CPU has no ") + isa);
       continue;
     }
@@ -165,18 +166,18 @@ void list(const wc_kernel *table, size_t count, bool model) {
   for (size_t i = 0; i < count; ++i) {
     const support supported = support_for(table[i].isa, model);
     const char *state = supported == support::native     ? "runs here"
-                        : supported == support::modelled ? "runs here, bf16 instructions modelled"
+                        : supported == support::modelled ? "runs here, its instructions modelled"
                                                          : "not on this CPU";
     printf("%-12s %-32s %s\n", name_of(table[i].isa), table[i].name, state);
   }
 }
 
 const char usage[] =
-    "usage: check-kernels [--model-bf16] [--probes] [--every] [--list] [FILE]\n"
+    "usage: check-kernels [--model] [--probes] [--every] [--list] [FILE]\n"
     "  --list        print the rows of this build and whether this CPU runs them\n"
     "  --probes      run every ceiling probe, too\n"
     "  --every       a row that this CPU runs and no case came by is a failure\n"
-    "  --model-bf16  on a CPU with AVX-512 but no BF16: execute its instructions in software\n";
+    "  --model       on a CPU with AVX-512 but no BF16 or no AMX: execute their instructions in software\n";
 
 }  // namespace
 
@@ -186,7 +187,7 @@ int main(int argc, char **argv) {
   const char *path = nullptr;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
-    if (argument == "--model-bf16") {
+    if (argument == "--model") {
       model = true;
     } else if (argument == "--list") {
       listing = true;
@@ -248,6 +249,6 @@ int main(int argc, char **argv) {
     if (support_for(table[i].isa, model) == support::none || done.count(&table[i])) continue;
     out.failed(table[i].name, name_of(table[i].isa), "no case passed on this row");
   }
-  if (probes) run_probes(out);
+  if (probes) run_probes(model, out);
   return out.finish();
 }

@@ -5,6 +5,9 @@
 
 #if defined(__aarch64__)
 #include <sys/auxv.h>
+#elif defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace check {
@@ -28,6 +31,12 @@ inline const char *name_of(wc_isa isa) {
 }
 
 #if defined(__x86_64__)
+// Linux gives tiles to a process that asks (Documentation/arch/x86/xstate.rst: ARCH_REQ_XCOMP_PERM, XTILEDATA).
+inline bool tiles_permitted() {
+  static const bool permitted = syscall(SYS_arch_prctl, 0x1023, 18) == 0;
+  return permitted;
+}
+
 // The compiler's own run-time library asks cpuid and xgetbv.
 inline bool has(wc_isa isa) {
   __builtin_cpu_init();
@@ -41,8 +50,8 @@ inline bool has(wc_isa isa) {
     case WC_ISA_avx512: return avx512;
     case WC_ISA_avx512vnni: return avx512 && __builtin_cpu_supports("avx512vnni");
     case WC_ISA_avx512bf16: return avx512 && __builtin_cpu_supports("avx512bf16");
-    case WC_ISA_amxint8: return avx512 && __builtin_cpu_supports("amx-int8");
-    case WC_ISA_amxbf16: return avx512 && __builtin_cpu_supports("amx-bf16");
+    case WC_ISA_amxint8: return avx512 && __builtin_cpu_supports("amx-int8") && tiles_permitted();
+    case WC_ISA_amxbf16: return avx512 && __builtin_cpu_supports("amx-bf16") && tiles_permitted();
     default: return false;
   }
 }

@@ -19,7 +19,7 @@ int main() {
   int status = 127 << 8;
   const pid_t child = fork();
   if (child == 0) {
-    execl("/check-kernels", "check-kernels", "--model-bf16", "/cases", nullptr);
+    execl("/check-kernels", "check-kernels", "--model", "/cases", nullptr);
     perror("/check-kernels");
     _exit(127);
   }

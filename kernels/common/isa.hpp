@@ -15,9 +15,12 @@
 #define WC_TARGET_END WC_PRAGMA(clang attribute pop)
 
 #define WC_FEATURES_avx2 "avx2,fma,f16c"
+#define WC_FEATURES_avxvnni "avx2,fma,f16c,avxvnni"
 #define WC_FEATURES_avx512 "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"
 #define WC_FEATURES_avx512vnni "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 #define WC_FEATURES_avx512bf16 "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"
+#define WC_FEATURES_amxint8 "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,amx-tile,amx-int8"
+#define WC_FEATURES_amxbf16 "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,amx-tile,amx-bf16"
 #define WC_FEATURES_neon "neon"
 #define WC_FEATURES_neondot "neon,dotprod"
 #define WC_FEATURES_neoni8mm "neon,dotprod,i8mm"

@@ -60,3 +60,21 @@ struct s16s8_dot : s8_sums {
     return simd::zero_s32();
   }
 };
+
+// A u8 · B s8.  A holds s8 values plus 128; accumulators start at −128·Σ_k w, so the 128 costs nothing
+// later.  Vnni::dot adds four products of u8 and s8 to each s32 lane, without saturation.
+template <class Vnni>
+struct u8s8_dot : s8_sums {
+  using element = uint8_t;
+  using operand = simd::s32;
+  static constexpr int accumulators = simd::accumulators;
+  static constexpr int kr = 4, parts = 1, step_bytes = simd::lanes * 4;
+  static WC_INLINE bool ready(const wc_gemm_args &g) { return s8_sums::ready(g) && g.b_sum; }
+  static WC_INLINE operand load(const char *p, int) { return simd::load_bytes(p); }
+  static WC_INLINE simd::s32 broadcast(const uint8_t *a) { return broadcast_word(a); }
+  static WC_INLINE sum dot(sum s, simd::s32 a, simd::s32 b) { return Vnni::dot(s, a, b); }
+  template <class C>
+  static WC_INLINE sum start(const wc_gemm_args &g, const C &c, int x) {
+    return simd::minus_128_times(c.load(g.b_sum, x));
+  }
+};

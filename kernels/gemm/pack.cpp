@@ -136,6 +136,7 @@ size_t gemm_scratch_bf16_panel48(size_t k) { return rounded_up(k, 2) * 48 * 2; }
 static size_t q4_panel(size_t k, size_t nr, size_t words) { return k * nr + rounded_up(k, 32) / 32 * nr * 4 * words; }
 size_t gemm_scratch_q4_panel8(size_t k) { return q4_panel(k, 8, 1); }
 size_t gemm_scratch_q4_panel16(size_t k) { return q4_panel(k, 16, 1); }
+size_t gemm_scratch_q4_panel24(size_t k) { return q4_panel(k, 24, 1); }
 size_t gemm_scratch_q4_panel32(size_t k) { return q4_panel(k, 32, 1); }
 size_t gemm_scratch_q4z_panel8(size_t k) { return q4_panel(k, 8, 2); }
 size_t gemm_scratch_q4z_panel16(size_t k) { return q4_panel(k, 16, 2); }

@@ -55,6 +55,7 @@ struct packed_codes {
   using record = q4_record<NR, G, Zeros>;
   static constexpr int vectors = NR / simd::lanes;
   static constexpr size_t group_bytes = record::bytes;
+  static constexpr bool paired = true;  // has load_pair
   const char *b;
   size_t panel_bytes, ahead;
 
@@ -95,6 +96,7 @@ template <int NR, int G, bool Zeros>
 struct expanded_codes {
   using record = q4_record<NR, G, Zeros>;
   static constexpr size_t group_bytes = q4_expanded<NR, G, Zeros>::bytes;
+  static constexpr bool paired = false;
   const char *b;
   size_t panel_bytes, ahead;
 

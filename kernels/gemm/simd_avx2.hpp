@@ -22,6 +22,7 @@ struct simd {
   static WC_INLINE s32 broadcast(int32_t x) { return _mm256_set1_epi32(x); }
   static WC_INLINE f32 add(f32 x, f32 y) { return _mm256_add_ps(x, y); }
   static WC_INLINE s32 add(s32 x, s32 y) { return _mm256_add_epi32(x, y); }
+  static WC_INLINE s32 minus_128_times(s32 x) { return _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(x, 7)); }
   static WC_INLINE f32 mul(f32 x, f32 y) { return _mm256_mul_ps(x, y); }
   static WC_INLINE f32 fma(f32 x, f32 y, f32 z) { return _mm256_fmadd_ps(x, y, z); }
   static WC_INLINE f32 to_f32(s32 x) { return _mm256_cvtepi32_ps(x); }

@@ -133,4 +133,47 @@ double probe_int4_maddubs_avx2(size_t iterations, const void *, size_t) {
 }  // namespace
 WC_TARGET_END
 
+WC_TARGET_BEGIN(avxvnni)
+namespace {
+
+template <int chains>
+double probe_int8_avxvnni(size_t iterations, const void *, size_t) {
+  __m256i sum[chains], x = _mm256_set1_epi8(3), y = _mm256_set1_epi8(-5);
+  for (__m256i &s : sum) s = _mm256_setzero_si256();
+  opaque(x);
+  opaque(y);
+  for (size_t i = 0; i < iterations; ++i) {
+#pragma clang loop unroll(full)
+    for (int c = 0; c < chains; ++c) {
+      sum[c] = _mm256_dpbusd_avx_epi32(sum[c], x, y);
+      opaque(sum[c]);
+    }
+  }
+  return 2.0 * 32 * chains * static_cast<double>(iterations);
+}
+
+// u4 × s8: the codes come two to a byte; each unpacked pair of vectors feeds all chains.
+template <int chains>
+double probe_int4_avxvnni(size_t iterations, const void *, size_t) {
+  __m256i sum[chains], packed = _mm256_set1_epi8(0x21), x = _mm256_set1_epi8(-1);
+  const __m256i low = _mm256_set1_epi8(15);
+  for (__m256i &s : sum) s = _mm256_setzero_si256();
+  opaque(x);
+  for (size_t i = 0; i < iterations; ++i) {
+    opaque(packed);
+    const __m256i even = _mm256_and_si256(packed, low);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(packed, 4), low);
+#pragma clang loop unroll(full)
+    for (int c = 0; c < chains; ++c) sum[c] = _mm256_dpbusd_avx_epi32(sum[c], even, x);
+#pragma clang loop unroll(full)
+    for (int c = 0; c < chains; ++c) {
+      sum[c] = _mm256_dpbusd_avx_epi32(sum[c], odd, x);
+      opaque(sum[c]);
+    }
+  }
+  return 2.0 * 32 * 2 * chains * static_cast<double>(iterations);
+}
+
+}  // namespace
+WC_TARGET_END
 #endif

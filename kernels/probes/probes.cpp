@@ -1,6 +1,7 @@
 // The table of probes. A ceiling is the best of the probes of its kind that the host can run.
 #include "CWallclockKernels.h"
 
+#include "compute_amx.hpp"
 #include "compute_avx2.hpp"
 #include "compute_avx512.hpp"
 #include "compute_neon.hpp"
@@ -47,6 +48,11 @@ static const wc_probe table[] = {
     WC_PROBE(int4, avx2, "int4.avx2.4chains.period8", probe_int4_maddubs_avx2<4, 8>),
     WC_PROBE(int4, avx2, "int4.avx2.6chains.period8", probe_int4_maddubs_avx2<6, 8>),
     WC_READ_STREAMS(avx2),
+    WC_PROBE(int8, avxvnni, "int8.avxvnni.8chains", probe_int8_avxvnni<8>),
+    WC_PROBE(int8, avxvnni, "int8.avxvnni.10chains", probe_int8_avxvnni<10>),
+    WC_PROBE(int8, avxvnni, "int8.avxvnni.12chains", probe_int8_avxvnni<12>),
+    WC_PROBE(int4, avxvnni, "int4.avxvnni.6chains", probe_int4_avxvnni<6>),
+    WC_PROBE(int4, avxvnni, "int4.avxvnni.10chains", probe_int4_avxvnni<10>),
     WC_PROBE(f32, avx512, "f32.avx512.8chains", probe_f32_avx512<8>),
     WC_PROBE(f32, avx512, "f32.avx512.12chains", probe_f32_avx512<12>),
     WC_PROBE(f32, avx512, "f32.avx512.16chains", probe_f32_avx512<16>),
@@ -73,6 +79,8 @@ static const wc_probe table[] = {
     WC_PROBE(bf16, avx512bf16, "bf16.avx512bf16.12chains", probe_bf16_dot<12>),
     WC_PROBE(bf16, avx512bf16, "bf16.avx512bf16.16chains", probe_bf16_dot<16>),
     WC_PROBE(bf16, avx512bf16, "bf16.avx512bf16.24chains", probe_bf16_dot<24>),
+    WC_PROBE(int8, amxint8, "int8.amxint8.4tiles", probe_int8_amx),
+    WC_PROBE(bf16, amxbf16, "bf16.amxbf16.4tiles", probe_bf16_amx),
 #elif defined(__aarch64__)
     WC_PROBE(f32, neon, "f32.neon.8chains", probe_f32_neon<8>),
     WC_PROBE(f32, neon, "f32.neon.16chains", probe_f32_neon<16>),
