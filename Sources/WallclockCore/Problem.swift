@@ -49,41 +49,6 @@ extension Shape: Codable {
   public func encode(to encoder: any Encoder) throws { try sizes.encode(to: encoder) }
 }
 
-/// What follows a GEMM in the same pass over its output.
-public struct Epilogue: OptionSet, Hashable, Sendable, Codable {
-  public let rawValue: Int
-  public init(rawValue: Int) { self.rawValue = rawValue }
-  public static let bias = Epilogue(rawValue: 1)
-  public static let gelu = Epilogue(rawValue: 2)
-  public static let residual = Epilogue(rawValue: 4)
-  public static let all: Epilogue = [.bias, .gelu, .residual]
-
-  private static let names: [(Epilogue, String)] = [
-    (.bias, "bias"), (.gelu, "gelu"), (.residual, "residual"),
-  ]
-}
-
-extension Epilogue: LosslessStringConvertible {
-  /// `bias+gelu`, or `none`.
-  public init?(_ description: String) {
-    self = []
-    if description == "none" { return }
-    for part in description.split(separator: "+", omittingEmptySubsequences: false) {
-      guard let match = Epilogue.names.first(where: { $0.1 == part }) else { return nil }
-      insert(match.0)
-    }
-  }
-  public var description: String {
-    isEmpty
-      ? "none" : Epilogue.names.filter { contains($0.0) }.map(\.1).joined(separator: "+")
-  }
-  public init(from decoder: any Decoder) throws { self = try decoder.losslessString("epilogue") }
-  public func encode(to encoder: any Encoder) throws {
-    var container = encoder.singleValueContainer()
-    try container.encode(description)
-  }
-}
-
 /// Which keys a query may see.
 public enum Mask: String, Hashable, Sendable, Codable, CaseIterable {
   case full, causal
@@ -103,7 +68,7 @@ public enum OperandState: String, Hashable, Sendable, Codable, CaseIterable {
 
 /// One operation with types, shape and variant. Equal Problems do the same work.
 ///
-/// A GEMM Problem is f32 in, f32 out: with `a8` formats the quantisation of activations belongs to
+/// A GEMM Problem is f32 in and, unless its epilogue converts, f32 out: with `a8` formats the quantisation of activations belongs to
 /// it, and counts in its time.
 public struct Problem: Hashable, Sendable, Codable {
   public var op: Op
@@ -165,9 +130,10 @@ public struct Problem: Hashable, Sendable, Codable {
     let s = shape
     switch op {
     case .gemm:
-      let c = Double(s[.m]) * Double(s[.n]) * 4
+      let outputs = Double(s[.m]) * Double(epilogue.outputs(n: s[.n]))
+      let c = outputs * epilogue.outputType.bitsPerValue / 8
       return Double(format.weightBytes(n: s[.n], k: s[.k])) + Double(s[.m]) * Double(s[.k]) * 4 + c
-        + (epilogue.contains(.residual) ? c : 0)
+        + (epilogue.contains(.residual) ? 4 * outputs : 0)
     case .attention:
       return 16 * Double(s[.batch]) * Double(s[.tokens]) * Double(s[.heads]) * Double(s[.headDim])
     case .quantize:

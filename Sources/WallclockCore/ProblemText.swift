@@ -37,7 +37,10 @@ extension Problem {
     switch key {
     case "epilogue":
       guard let epilogue = Epilogue(value) else {
-        throw ProblemTextError(message: "epilogue=\(value): known parts are bias, gelu, residual, joined by +")
+        throw ProblemTextError(
+          message:
+            "epilogue=\(value): known parts are \(Epilogue.partNames.joined(separator: ", ")), joined by +, with one activation and one conversion at most"
+        )
       }
       self.epilogue = epilogue
     case "mask":
@@ -83,6 +86,9 @@ extension Problem {
     }
     guard bytes < Double(64 << 30) else {
       throw ProblemTextError(message: "\(self) has operands of \(Int(bytes / 1e9)) GB; the limit is 64 GiB")
+    }
+    if op == .gemm, epilogue.contains(.gated), shape[.n] % 2 != 0 {
+      throw ProblemTextError(message: "a gated epilogue needs n to be even, half gates and half ups, found n=\(shape[.n])")
     }
     if op == .gemm, !format.admits(k: shape[.k]) {
       throw ProblemTextError(

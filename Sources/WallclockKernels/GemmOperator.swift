@@ -25,20 +25,20 @@ package final class GemmWorkspace {
 
 /// `C = epilogue(A · W)` for one packed weight matrix, run by the blocks its Schedule fixes.
 ///
-/// A and C are f32, row-major. Kernels of `a8` formats quantise A per row first; that is part of a run.
+/// A is f32, C what the epilogue makes it, both row-major. Kernels of `a8` formats quantise A per row first; that is part of a run.
 public final class GemmOperator: Sendable {
   public let kernel: KernelDescriptor
   public let weights: PackedWeights
   public let epilogue: Epilogue
-  /// N values, or none.
-  package let bias: AlignedBuffer<Float>
+  /// As the panels are: N values, gated those of whole panels, or none.
+  private let bias: AlignedBuffer<Float>
   private let quantizer: KernelDescriptor?
   private let group: Int
   private let blocking: GemmBlocking
 
-  /// - Parameter bias: N values when the epilogue has a bias, else none.
+  /// - Parameter bias: N values when the epilogue has a bias, in the order of W's rows; else none.
   /// - Throws: `KernelError` when the kernel lacks the epilogue, the weights were packed for
-  ///   another layout, or a knob is outside what the kernel takes.
+  ///   another layout or not for the epilogue's gate, or a knob is outside what the kernel takes.
   public init(
     kernel: KernelDescriptor, knobs: [Knob: Int], weights: PackedWeights,
     bias: consuming AlignedBuffer<Float>, epilogue: Epilogue, isas: Set<ISA>
@@ -49,12 +49,17 @@ public final class GemmOperator: Sendable {
     guard kernel.runs(on: isas) else {
       throw KernelError(.missingISA, "\(kernel.name) needs \(kernel.isa.rawValue), which this host lacks")
     }
-    guard epilogue.isSubset(of: kernel.epilogues) else {
+    guard epilogue.isSubset(of: kernel.epilogues), epilogue.isWellFormed else {
       throw KernelError(.unsupported, "\(kernel.name) has epilogues \(kernel.epilogues), asked for \(epilogue)")
     }
     guard PackedLayout(weights.kernel) == PackedLayout(kernel) else {
       throw KernelError(
         .shapeMismatch, "the weights were packed for \(weights.kernel.name); pack them for \(kernel.name)")
+    }
+    guard weights.isGated == epilogue.contains(.gated) else {
+      throw KernelError(
+        .shapeMismatch,
+        "the weights were packed \(weights.isGated ? "as" : "not as") gates and ups, the epilogue is \(epilogue); pack them for it")
     }
     let expected = epilogue.contains(.bias) ? weights.n : 0
     guard bias.count == expected else {
@@ -63,7 +68,11 @@ public final class GemmOperator: Sendable {
     self.kernel = kernel
     self.weights = weights
     self.epilogue = epilogue
-    self.bias = bias
+    if weights.isGated {
+      self.bias = GatedOrder(kernel, n: weights.n).arranged(bias)
+    } else {
+      self.bias = bias
+    }
     group = b.groupSize ?? 0
     quantizer = a == .f32 ? nil : try KernelTable.quantizer(to: a, isas: isas)
     blocking = try GemmBlocking(kernel: kernel, n: weights.n, k: weights.k, knobs: knobs)
@@ -73,14 +82,21 @@ public final class GemmOperator: Sendable {
   ///
   /// - Parameters:
   ///   - a: `m×K` f32, row stride `lda`.
-  ///   - c: `m×N` f32, row stride `ldc`; overwritten.
-  ///   - residual: `m×N` f32, row stride `ldr`; read exactly when the epilogue has a residual; may be `c`.
+  ///   - c: `m×N`, gated `m×N/2`, of the epilogue's output type, row stride `ldc` elements; overwritten.
+  ///   - residual: as many f32, row stride `ldr`; read exactly when the epilogue has a residual; may be `c` when
+  ///     that is f32.
+  ///   - codeScales: what a code counts in each of the `m` rows, or, with `codeScaleStep` 0, in all; read when
+  ///     the epilogue makes codes.
   package func run(
-    m: Int, a: UnsafePointer<Float>, lda: Int, c: UnsafeMutablePointer<Float>, ldc: Int,
-    residual: UnsafePointer<Float>? = nil, ldr: Int = 0, workspace: GemmWorkspace,
-    on executor: any Executor
+    m: Int, a: UnsafePointer<Float>, lda: Int, c: UnsafeMutableRawPointer, ldc: Int,
+    residual: UnsafePointer<Float>? = nil, ldr: Int = 0, codeScales: UnsafePointer<Float>? = nil,
+    codeScaleStep: Int = 1, workspace: GemmWorkspace, on executor: any Executor
   ) {
     guard m > 0, weights.n > 0 else { return }
+    let outputType = epilogue.outputType
+    unsafe precondition(
+      outputType == .f32 || outputType == .bf16 || codeScales != nil,
+      "\(kernel.name): the epilogue makes codes, no scale was given")
     unsafe precondition(
       !epilogue.contains(.residual) || residual != nil, "\(kernel.name): the epilogue adds a residual, none was given")
     let k = weights.k
@@ -143,6 +159,7 @@ public final class GemmOperator: Sendable {
     unsafe args.b_panel_bytes = weights.panelBytes
     unsafe args.ldr = ldr
     unsafe args.ldc = ldc
+    unsafe args.c_scale_step = codeScaleStep
     unsafe args.ldacc = ldacc
     unsafe args.epilogue = UInt32(epilogue.rawValue)
     unsafe args.prefetch = UInt32(b.prefetch)
@@ -153,6 +170,9 @@ public final class GemmOperator: Sendable {
     let panels = unsafe UnsafeRawPointer(weights.panels.unsafePointer)
     let biasPointer = unsafe epilogue.contains(.bias) ? bias.unsafePointer : nil
     let addsResidual = epilogue.contains(.residual)
+    // N columns of W to one of C.
+    let columnsPerOutput = weights.isGated ? 2 : 1
+    let outputBytes = Int(outputType.bitsPerValue) / 8
     let workers = unsafe UnsafeMutableRawPointer(workspace.perWorker.unsafePointer)
     let row = unsafe kernel.row
     let gemm = unsafe row.pointee.gemm!
@@ -170,9 +190,11 @@ public final class GemmOperator: Sendable {
         var block = unsafe base
         unsafe block.m = min(blocks.mc, m - m0)
         unsafe block.n = min(blocks.nc, n - n0)
-        unsafe block.c = c + m0 * ldc + n0
+        let output = n0 / columnsPerOutput
+        unsafe block.c = c + (m0 * ldc + output) * outputBytes
+        unsafe block.c_scale = codeScales.map { unsafe $0 + m0 * codeScaleStep }
         unsafe block.bias = biasPointer.map { unsafe UnsafePointer($0 + n0) }
-        unsafe block.residual = addsResidual ? residual.map { unsafe $0 + m0 * ldr + n0 } : nil
+        unsafe block.residual = addsResidual ? residual.map { unsafe $0 + m0 * ldr + output } : nil
         if hasScales {
           unsafe block.b_scale = UnsafePointer(weights.scales.unsafePointer + n0)
           unsafe block.b_sum = UnsafePointer(weights.sums.unsafePointer + n0)

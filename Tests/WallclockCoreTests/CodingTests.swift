@@ -42,15 +42,17 @@ import struct WallclockCore.Measurement
   }
 
   @Test func epilogues() throws {
-    for raw in 0...7 {
-      let epilogue = Epilogue(rawValue: raw)
+    #expect(Epilogue.all.combinations.count == 2 * 5 * 2 * 2 * 4)
+    for epilogue in Epilogue.all.combinations {
       #expect(Epilogue(epilogue.description) == epilogue)
       #expect(try roundTrip([epilogue]) == [epilogue])
     }
     #expect(Epilogue([]).description == "none")
     #expect(Epilogue([.bias, .gelu, .residual]).description == "bias+gelu+residual")
     #expect(Epilogue("residual+bias") == [.bias, .residual])
-    for text in ["", "+", "bias+", "bias++gelu", "relu", "none+bias"] { #expect(Epilogue(text) == nil, "\(text)") }
+    #expect(Epilogue("gated+silu+bf16") == [.silu, .gated, .bf16])
+    #expect(Epilogue([.gated, .geluTanh, .u8]).description == "gelu-tanh+gated+u8")
+    for text in ["", "+", "bias+", "bias++gelu", "tanh", "none+bias", "silu+relu", "bf16+s8"] { #expect(Epilogue(text) == nil, "\(text)") }
   }
 
   @Test func placements() throws {
@@ -137,7 +139,7 @@ import struct WallclockCore.Measurement
     #expect(try Problem(text: "gemm m=1  n=2 k=3") == .gemm(.f32, m: 1, n: 2, k: 3))
     for text in [
       "", "gemv m=1", "gemm m=1 n=2", "gemm w9 m=1 n=2 k=3", "gemm m=0 n=2 k=3", "gemm m=-1 n=2 k=3",
-      "gemm m=1 n=2 k=99999999999999999999", "gemm m= n=2 k=3", "gemm m=1 n=2 k=3 epilogue=relu",
+      "gemm m=1 n=2 k=99999999999999999999", "gemm m= n=2 k=3", "gemm m=1 n=2 k=3 epilogue=tanh", "gemm m=1 n=2 k=3 epilogue=silu+relu", "gemm m=1 n=3 k=3 epilogue=silu+gated",
       "gemm w4a8-g32 m=1 n=2 k=33", "gemm m=1 n=2 k=3 state=tepid", "gemm m=16777216 n=16777216 k=16777216",
     ] {
       #expect(throws: ProblemTextError.self, "\(text)") { try Problem(text: text) }

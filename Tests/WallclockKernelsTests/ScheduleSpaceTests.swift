@@ -28,8 +28,10 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
     let format = Format.all.randomElement(using: &random)!
     let group = format.groupSize ?? 1
     let k = (size() + group - 1) / group * group
+    let epilogue = Epilogue.all.combinations.randomElement(using: &random)!
+    let n = size()
     return .gemm(
-      format, m: size(), n: size(), k: k, epilogue: Epilogue(rawValue: random.integer(0...7)), state: state)
+      format, m: size(), n: epilogue.contains(.gated) ? n + n % 2 : n, k: k, epilogue: epilogue, state: state)
   case 6, 7:
     return .attention(
       batch: random.integer(1...3), tokens: size(), heads: random.integer(1...4),
