@@ -12,14 +12,17 @@ package final class GemmWorkspace {
 
   package init() {}
 
-  fileprivate func reserve(activations a: Int, scales s: Int, sums t: Int, perWorker w: Int) {
+  fileprivate func reserve(perWorker w: Int) {
+    if perWorker.count < w { perWorker = AlignedBuffer(count: w) }
+  }
+
+  fileprivate func reserve(activations a: Int, scales s: Int, sums t: Int) {
     if activations.count < a { activations = AlignedBuffer(count: a) }
     if scales.count < s {
       scales = AlignedBuffer(count: s)
       offsets = AlignedBuffer(count: s)
     }
     if sums.count < t { sums = AlignedBuffer(count: t) }
-    if perWorker.count < w { perWorker = AlignedBuffer(count: w) }
   }
 }
 
@@ -33,8 +36,8 @@ public final class GemmOperator: Sendable {
   /// As the panels are: N values, gated those of whole panels, or none.
   private let bias: AlignedBuffer<Float>
   private let quantizer: KernelDescriptor?
-  private let group: Int
-  private let blocking: GemmBlocking
+  let group: Int
+  let blocking: GemmBlocking
 
   /// - Parameter bias: N values when the epilogue has a bias, in the order of W's rows; else none.
   /// - Throws: `KernelError` when the kernel lacks the epilogue, the weights were packed for
@@ -99,25 +102,71 @@ public final class GemmOperator: Sendable {
       "\(kernel.name): the epilogue makes codes, no scale was given")
     unsafe precondition(
       !epilogue.contains(.residual) || residual != nil, "\(kernel.name): the epilogue adds a residual, none was given")
-    let k = weights.k
     let n = weights.n
     let b = blocking
-    let elementBytes = kernel.a == .f32 ? 4 : kernel.a == .bf16 || kernel.a == .s16 ? 2 : 1
+    let workerBytes = blockBytes(rows: m)
+    workspace.reserve(perWorker: workerBytes * executor.workerCount)
+    let base = unsafe activations(m: m, a: a, lda: lda, workspace: workspace, on: executor)
+    let mBlocks = (m + b.mc - 1) / b.mc
+    let nBlocks = (n + b.nc - 1) / b.nc
+    let addsResidual = epilogue.contains(.residual)
+    // N columns of W to one of C.
+    let columnsPerOutput = weights.isGated ? 2 : 1
+    let outputBytes = Int(outputType.bitsPerValue) / 8
+    let workers = unsafe UnsafeMutableRawPointer(workspace.perWorker.unsafePointer)
+
+    // Blocks of one N range are neighbours, so that a worker keeps its weights in cache.
+    executor.forEachRange(of: mBlocks * nBlocks, grain: 1) { range, worker in
+      for task in range {
+        let m0 = task % mBlocks * b.mc
+        let n0 = task / mBlocks * b.nc
+        let output = n0 / columnsPerOutput
+        var block = unsafe base
+        unsafe block.m = min(b.mc, m - m0)
+        unsafe block.a = base.a! + m0 * base.lda * activationBytes
+        unsafe block.a_scale = base.a_scale.map { unsafe $0 + m0 }
+        unsafe block.a_offset = base.a_offset.map { unsafe $0 + m0 }
+        unsafe block.a_sum = base.a_sum.map { unsafe $0 + m0 * base.lda_sum }
+        unsafe block.c = c + (m0 * ldc + output) * outputBytes
+        unsafe block.ldc = ldc
+        unsafe block.c_scale = codeScales.map { unsafe $0 + m0 * codeScaleStep }
+        unsafe block.c_scale_step = codeScaleStep
+        unsafe block.residual = addsResidual ? residual.map { unsafe $0 + m0 * ldr + output } : nil
+        unsafe block.ldr = ldr
+        unsafe runBlock(&block, n0: n0, memory: workers + worker * workerBytes)
+      }
+    }
+  }
+
+  /// Bytes of one element of A as the kernel takes it.
+  package var activationBytes: Int { kernel.a == .f32 ? 4 : kernel.a == .bf16 || kernel.a == .s16 ? 2 : 1 }
+
+  /// Bytes of a block of at most `rows` rows beside its operands: scratch, then accumulators.
+  package func blockBytes(rows: Int) -> Int {
+    let accumulators = blocking.kc < weights.k ? min(blocking.mc, rows) * accumulatorStride * 4 : 0
+    return scratchBytes + (accumulators + 63) / 64 * 64
+  }
+
+  private var scratchBytes: Int { unsafe (kernel.row.pointee.gemm_scratch_bytes(blocking.kc) + 63) / 64 * 64 }
+  private var accumulatorStride: Int { (blocking.nc + kernel.nr - 1) / kernel.nr * kernel.nr }
+
+  /// The A side of a call for all `m` rows, as the kernel takes it: narrowed, or copied where its rows need
+  /// padding, into `workspace`, which has to live as long.
+  package func activations(
+    m: Int, a: UnsafePointer<Float>, lda: Int, workspace: GemmWorkspace, on executor: any Executor
+  ) -> wc_gemm_args {
+    let k = weights.k
+    let elementBytes = activationBytes
     let paddedK = (k + kernel.kr - 1) / kernel.kr * kernel.kr
     // A line of padding between rows whose stride is a multiple of 4 KiB keeps them out of one set.
     let rowBytes = (paddedK * elementBytes + 63) / 64 * 64
     let ldq = (rowBytes % 4096 == 0 ? rowBytes + 64 : rowBytes) / elementBytes
     let groups = group > 0 ? (k + group - 1) / group : 0
-    let scratchBytes = unsafe (kernel.row.pointee.gemm_scratch_bytes(b.kc) + 63) / 64 * 64
-    let ldacc = (b.nc + kernel.nr - 1) / kernel.nr * kernel.nr
-    let accBytes = b.kc < k ? min(b.mc, m) * ldacc * 4 : 0
-    let workerBytes = scratchBytes + (accBytes + 63) / 64 * 64
     // f32 A needs its rows padded to kr only when the kernel interleaves K.
     let needsCopy = quantizer == nil && paddedK != k
     workspace.reserve(
       activations: quantizer != nil || needsCopy ? m * ldq * elementBytes + 64 : 0,
-      scales: quantizer != nil ? m : 0, sums: m * groups,
-      perWorker: workerBytes * executor.workerCount)
+      scales: quantizer != nil ? m : 0, sums: m * groups)
 
     var args = unsafe wc_gemm_args()
     unsafe args.a = UnsafeRawPointer(a)
@@ -156,67 +205,43 @@ public final class GemmOperator: Sendable {
       unsafe args.a = UnsafeRawPointer(copy)
       unsafe args.lda = ldq
     }
-    unsafe args.b_panel_bytes = weights.panelBytes
-    unsafe args.ldr = ldr
-    unsafe args.ldc = ldc
-    unsafe args.c_scale_step = codeScaleStep
-    unsafe args.ldacc = ldacc
-    unsafe args.epilogue = UInt32(epilogue.rawValue)
-    unsafe args.prefetch = UInt32(b.prefetch)
+    return unsafe args
+  }
 
-    let mBlocks = (m + b.mc - 1) / b.mc
-    let nBlocks = (n + b.nc - 1) / b.nc
-    let base = unsafe args
-    let panels = unsafe UnsafeRawPointer(weights.panels.unsafePointer)
-    let biasPointer = unsafe epilogue.contains(.bias) ? bias.unsafePointer : nil
-    let addsResidual = epilogue.contains(.residual)
-    // N columns of W to one of C.
-    let columnsPerOutput = weights.isGated ? 2 : 1
-    let outputBytes = Int(outputType.bitsPerValue) / 8
-    let workers = unsafe UnsafeMutableRawPointer(workspace.perWorker.unsafePointer)
+  /// Runs `block`, whose rows and C are given, on the columns of W from `n0` on: at most `nc` of them.
+  ///
+  /// - Parameter memory: `blockBytes(rows:)` bytes, 64-byte aligned.
+  package func runBlock(_ block: inout wc_gemm_args, n0: Int, memory: UnsafeMutableRawPointer) {
+    let k = weights.k
+    let blocks = blocking
     let row = unsafe kernel.row
     let gemm = unsafe row.pointee.gemm!
-    let hasScales = weights.scales.count > 0
-    let kBlocks = max(1, (k + b.kc - 1) / b.kc)
-    let blocks = self.blocking
-    let groupSize = group
-    let nr = kernel.nr
-
-    // Blocks of one N range are neighbours, so that a worker keeps its weights in cache.
-    executor.forEachRange(of: mBlocks * nBlocks, grain: 1) { range, worker in
-      for task in range {
-        let m0 = task % mBlocks * blocks.mc
-        let n0 = task / mBlocks * blocks.nc
-        var block = unsafe base
-        unsafe block.m = min(blocks.mc, m - m0)
-        unsafe block.n = min(blocks.nc, n - n0)
-        let output = n0 / columnsPerOutput
-        unsafe block.c = c + (m0 * ldc + output) * outputBytes
-        unsafe block.c_scale = codeScales.map { unsafe $0 + m0 * codeScaleStep }
-        unsafe block.bias = biasPointer.map { unsafe UnsafePointer($0 + n0) }
-        unsafe block.residual = addsResidual ? residual.map { unsafe $0 + m0 * ldr + output } : nil
-        if hasScales {
-          unsafe block.b_scale = UnsafePointer(weights.scales.unsafePointer + n0)
-          unsafe block.b_sum = UnsafePointer(weights.sums.unsafePointer + n0)
-        }
-        unsafe block.a_scale = base.a_scale.map { unsafe $0 + m0 }
-        unsafe block.a_offset = base.a_offset.map { unsafe $0 + m0 }
-        unsafe block.scratch = scratchBytes > 0 ? workers + worker * workerBytes : nil
-        unsafe block.acc = accBytes > 0 ? workers + worker * workerBytes + scratchBytes : nil
-        for kBlock in 0..<kBlocks {
-          let k0 = kBlock * blocks.kc
-          unsafe block.k = min(blocks.kc, k - k0)
-          unsafe block.a = base.a! + (m0 * base.lda + k0) * elementBytes
-          unsafe block.b = panels + n0 / nr * weights.panelBytes + wc_gemm_packed_offset(row, k0)
-          if groupSize > 0 {
-            unsafe block.a_sum = base.a_sum.map { unsafe $0 + m0 * base.lda_sum + k0 / groupSize }
-          }
-          unsafe block.flags =
-            UInt32(kBlock == 0 ? WC_GEMM_FIRST : 0) | UInt32(kBlock == kBlocks - 1 ? WC_GEMM_LAST : 0)
-          // The constructor checked all that a kernel may refuse.
-          _ = unsafe gemm(&block)
-        }
-      }
+    let a = unsafe block.a!
+    let sums = unsafe block.a_sum
+    unsafe block.n = min(blocks.nc, weights.n - n0)
+    unsafe block.epilogue = UInt32(epilogue.rawValue)
+    unsafe block.prefetch = UInt32(blocks.prefetch)
+    unsafe block.b_panel_bytes = weights.panelBytes
+    unsafe block.bias = epilogue.contains(.bias) ? UnsafePointer(bias.unsafePointer + n0) : nil
+    if weights.scales.count > 0 {
+      unsafe block.b_scale = UnsafePointer(weights.scales.unsafePointer + n0)
+      unsafe block.b_sum = UnsafePointer(weights.sums.unsafePointer + n0)
+    }
+    unsafe block.scratch = scratchBytes > 0 ? memory : nil
+    unsafe block.acc = blocks.kc < k ? memory + scratchBytes : nil
+    unsafe block.ldacc = accumulatorStride
+    let panel = unsafe UnsafeRawPointer(weights.panels.unsafePointer) + n0 / kernel.nr * weights.panelBytes
+    let kBlocks = max(1, (k + blocks.kc - 1) / blocks.kc)
+    for kBlock in 0..<kBlocks {
+      let k0 = kBlock * blocks.kc
+      unsafe block.k = min(blocks.kc, k - k0)
+      unsafe block.a = a + k0 * activationBytes
+      unsafe block.b = panel + wc_gemm_packed_offset(row, k0)
+      if group > 0 { unsafe block.a_sum = sums.map { unsafe $0 + k0 / group } }
+      unsafe block.flags =
+        UInt32(kBlock == 0 ? WC_GEMM_FIRST : 0) | UInt32(kBlock == kBlocks - 1 ? WC_GEMM_LAST : 0)
+      // The constructor checked all that a kernel may refuse.
+      _ = unsafe gemm(&block)
     }
   }
 }

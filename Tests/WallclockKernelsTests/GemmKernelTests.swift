@@ -132,12 +132,12 @@ import WallclockTestSupport
     status = unsafe gemm(&args)
     #expect(status == WC_INVALID_ARGUMENT, "no C")
     var any: Float = 7
-    try refusesBadEnds(kernel, &args, c: &any)
+    try unsafe refusesBadEnds(kernel, &args, c: &any)
     var c: Float = 7
     let k = kernel.blockStep
     unsafe args.k = k
     status = unsafe withUnsafeMutablePointer(to: &c) { c in
-      unsafe args.c = c
+      unsafe args.c = UnsafeMutableRawPointer(c)
       return unsafe gemm(&args)
     }
     #expect(status == WC_INVALID_ARGUMENT, "no A")

@@ -58,7 +58,8 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
       let k = problem.shape[.k]
       let n = min(problem.shape[.n], 2)
       let weights = try PackedWeights(
-        QuantizedWeights(AlignedBuffer<Float>(count: n * k), n: n, k: k, format: problem.format), for: kernel)
+        QuantizedWeights(AlignedBuffer<Float>(count: n * k), n: n, k: k, format: problem.format), for: kernel,
+        gated: problem.epilogue.contains(.gated))
       _ = try GemmOperator(
         kernel: kernel, knobs: knobs, weights: weights,
         bias: AlignedBuffer(count: problem.epilogue.contains(.bias) ? n : 0), epilogue: problem.epilogue,
