@@ -82,14 +82,14 @@ public enum KernelTable {
 
   /// Kernels of `op` that the host runs, the highest ISA first, table order within one ISA.
   public static func rows(_ op: Op, isas: Set<ISA>) -> [KernelDescriptor] {
-    all.filter { $0.op == op && $0.runs(on: isas) }.enumerated()
+    all.filter { $0.op == op.kernelOp && $0.runs(on: isas) }.enumerated()
       .sorted { ($1.element.isa, $0.offset) < ($0.element.isa, $1.offset) }.map(\.element)
   }
 
   /// Kernels the host can run `problem` with, the highest ISA first.
   public static func serving(_ problem: Problem, isas: Set<ISA>) -> [KernelDescriptor] {
     rows(problem.op, isas: isas).filter { kernel in
-      guard problem.op == .gemm else { return problem.op != .quantize || kernel.c == .s8 }
+      guard problem.op.kernelOp == .gemm else { return problem.op != .quantize || kernel.c == .s8 }
       return kernel.serves(problem.format) && problem.epilogue.isSubset(of: kernel.epilogues)
     }
   }
@@ -121,7 +121,7 @@ extension Op {
 
   package var c: wc_op {
     switch self {
-    case .gemm: WC_OP_gemm
+    case .gemm, .moeGemm: WC_OP_gemm
     case .attention: WC_OP_attention
     case .quantize: WC_OP_quantize
     case .layerNorm: WC_OP_layer_norm

@@ -101,7 +101,7 @@ public enum Tolerance {
     case .residual: u * abs(value) + 1e-40
     case .embedding: 3 * u * rowScale + 1e-40
     case .layerNorm, .meanPool: 8 * Double(max(1, channels)).squareRoot() * u * max(rowScale, abs(value)) + 1e-30
-    case .quantize, .gemm, .attention: 0
+    case .quantize, .gemm, .moeGemm, .attention: 0
     }
   }
 }

@@ -68,6 +68,7 @@ import struct WallclockCore.Measurement
   private static let samples: [Problem] = [
     .gemm(.w4a8g32, m: 1, n: 2, k: 32, epilogue: [.bias, .gelu], state: .cold), .gemm(.f32, m: 0, n: 0, k: 0),
     .attention(batch: 2, tokens: 128, heads: 12, headDim: 32, mask: .causal),
+    .moeGemm(.w4a8g32, tokens: 3, channels: 64, hidden: 32, experts: 8, topK: 2, activation: .gelu),
   ] + [Op.quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool].map { .rowwise($0, rows: 3, channels: 5) }
 
   @Test(arguments: samples) func problemsRoundTrip(_ problem: Problem) throws {
@@ -140,6 +141,9 @@ import struct WallclockCore.Measurement
     for text in [
       "", "gemv m=1", "gemm m=1 n=2", "gemm w9 m=1 n=2 k=3", "gemm m=0 n=2 k=3", "gemm m=-1 n=2 k=3",
       "gemm m=1 n=2 k=99999999999999999999", "gemm m= n=2 k=3", "gemm m=1 n=2 k=3 epilogue=tanh", "gemm m=1 n=2 k=3 epilogue=silu+relu", "gemm m=1 n=3 k=3 epilogue=silu+gated",
+      "moe-gemm tokens=1 channels=8 hidden=8 experts=2 top-k=3", "moe-gemm tokens=1 channels=8 hidden=8 experts=2",
+      "moe-gemm w4a8-g32 tokens=1 channels=32 hidden=16 experts=2 top-k=1",
+      "moe-gemm tokens=1 channels=8 hidden=8 experts=2 top-k=1 epilogue=silu",
       "gemm w4a8-g32 m=1 n=2 k=33", "gemm m=1 n=2 k=3 state=tepid", "gemm m=16777216 n=16777216 k=16777216",
     ] {
       #expect(throws: ProblemTextError.self, "\(text)") { try Problem(text: text) }

@@ -96,14 +96,50 @@ __attribute__((noinline)) void finish_rows(const wc_gemm_args &g, const finished
   }
 }
 
-template <bool Gated>
+// Rows i ..< i + Rows of a whole panel's tile: as above, with nothing left to be decided at run time.
+template <class Activation, bool Gated, int NR, int Rows>
+WC_INLINE void finish_whole_rows(const wc_gemm_args &g, const finished_tile &tile, size_t i) {
+  constexpr int outputs = Gated ? NR / 2 : NR, V = (outputs + simd::lanes - 1) / simd::lanes;
+  constexpr size_t last = outputs - (V - 1) * simd::lanes;
+  simd::f32 x[Rows * V];
+#pragma unroll
+  for (int v = 0; v < Rows * V; ++v) {
+    x[v] = load_live(tile.t + (i + v / V) * tile.ldt + v % V * simd::lanes, v % V == V - 1 ? last : simd::lanes);
+  }
+  Activation::each(x);
+#pragma unroll
+  for (int v = 0; v < Rows * V; ++v) {
+    const size_t row = i + v / V, j = v % V * simd::lanes, live = v % V == V - 1 ? last : simd::lanes;
+    if (Gated) x[v] = simd::mul(x[v], load_live(tile.t + row * tile.ldt + NR / 2 + j, live));
+    const bool codes = g.epilogue & (WC_EPILOGUE_s8 | WC_EPILOGUE_u8);
+    store_outputs(g, tile.row + row, tile.column + j, x[v], live, codes ? code_factor(g, tile.row + row) : 0);
+  }
+}
+
+template <class Activation, bool Gated, int NR>
+__attribute__((noinline)) void finish_whole(const wc_gemm_args &g, const finished_tile &tile) {
+  constexpr int V = ((Gated ? NR / 2 : NR) + simd::lanes - 1) / simd::lanes, abreast = V < 3 ? 4 / V : 1;
+  size_t i = 0;
+  for (; i + abreast <= tile.rows; i += abreast) finish_whole_rows<Activation, Gated, NR, abreast>(g, tile, i);
+  if constexpr (abreast > 1) {
+    for (; i < tile.rows; ++i) finish_whole_rows<Activation, Gated, NR, 1>(g, tile, i);
+  }
+}
+
+template <class Activation, bool Gated, int NR>
+WC_INLINE void finish(const wc_gemm_args &g, const finished_tile &tile) {
+  if (tile.count == (Gated ? NR / 2 : NR)) return finish_whole<Activation, Gated, NR>(g, tile);
+  finish_rows<Activation, Gated>(g, tile);
+}
+
+template <bool Gated, int NR>
 WC_INLINE void finish_activated(const wc_gemm_args &g, const finished_tile &tile) {
   switch (g.epilogue & WC_ACTIVATIONS) {
-    case WC_EPILOGUE_gelu: return finish_rows<gelu_activation, Gated>(g, tile);
-    case WC_EPILOGUE_gelu_tanh: return finish_rows<gelu_tanh_activation, Gated>(g, tile);
-    case WC_EPILOGUE_silu: return finish_rows<silu_activation, Gated>(g, tile);
-    case WC_EPILOGUE_relu: return finish_rows<relu_activation, Gated>(g, tile);
-    default: return finish_rows<no_activation, Gated>(g, tile);
+    case WC_EPILOGUE_gelu: return finish<gelu_activation, Gated, NR>(g, tile);
+    case WC_EPILOGUE_gelu_tanh: return finish<gelu_tanh_activation, Gated, NR>(g, tile);
+    case WC_EPILOGUE_silu: return finish<silu_activation, Gated, NR>(g, tile);
+    case WC_EPILOGUE_relu: return finish<relu_activation, Gated, NR>(g, tile);
+    default: return finish<no_activation, Gated, NR>(g, tile);
   }
 }
 
@@ -113,8 +149,8 @@ __attribute__((noinline)) void finish_tile(
     const wc_gemm_args &g, const float *t, size_t ldt, size_t row, size_t rows, size_t column) {
   const size_t left = g.n - column, count = left < NR ? left : NR;
   if (is_gated(g)) {
-    finish_activated<true>(g, {t, ldt, NR / 2, row, rows, column / 2, count / 2});
+    finish_activated<true, NR>(g, {t, ldt, NR / 2, row, rows, column / 2, count / 2});
   } else {
-    finish_activated<false>(g, {t, ldt, 0, row, rows, column, count});
+    finish_activated<false, NR>(g, {t, ldt, 0, row, rows, column, count});
   }
 }
