@@ -30,6 +30,9 @@ struct ProblemOptions: ParsableArguments {
   @Option(name: .customLong("head-dim"), help: "Values per head.") var headDim: Int?
   @Option(name: .long, help: "Row-wise ops: rows.") var rows: Int?
   @Option(name: .long, help: "Row-wise ops: columns.") var channels: Int?
+  @Option(name: .long, help: "Mixture of experts: channels inside an expert.") var hidden: Int?
+  @Option(name: .long, help: "Mixture of experts: experts.") var experts: Int?
+  @Option(name: .customLong("top-k"), help: "Mixture of experts: experts each token goes to.") var topK: Int?
   @Option(name: .long, help: "Attention: full or causal.") var mask: Mask = .full
   @Option(name: .long, help: "GEMM: what follows in the same pass, e.g. bias+gelu.") var epilogue: Epilogue = []
   @Option(name: .long, help: "hot (operands in cache), warm (as in a model that fits the last-level cache) or cold (weights from DRAM).") var state: OperandState?
@@ -49,7 +52,7 @@ struct ProblemOptions: ParsableArguments {
       var base = Shape([:])
       for (dimension, value) in [
         (WallclockCore.Dimension.n, n), (.k, k), (.batch, batch), (.heads, heads), (.headDim, headDim), (.rows, rows),
-        (.channels, channels),
+        (.channels, channels), (.hidden, hidden), (.experts, experts), (.topK, topK),
       ] {
         if let value, Problem.requiredDimensions(of: op).contains(dimension) { base[dimension] = value }
       }
@@ -57,15 +60,15 @@ struct ProblemOptions: ParsableArguments {
       let varied: (dimension: WallclockCore.Dimension, values: [Int])? =
         switch op {
         case .gemm: (.m, m)
-        case .attention: (.tokens, tokens)
+        case .attention, .moeGemm: (.tokens, tokens)
         default: nil
         }
-      for format in op == .gemm && !types.isEmpty ? types : [.f32] {
+      for format in op.kernelOp == .gemm && !types.isEmpty ? types : [.f32] {
         for value in varied?.values ?? [0] {
           var shape = base
           if let varied { shape[varied.dimension] = value }
           let problem = Problem(
-            op, format: format, shape: shape, epilogue: op == .gemm ? epilogue : [], mask: mask,
+            op, format: format, shape: shape, epilogue: op == .gemm || (op == .moeGemm && !epilogue.isEmpty) ? epilogue : op == .moeGemm ? [.silu, .gated] : [], mask: mask,
             state: state ?? .hot)
           if let bad = shape.sizes.first(where: { !(1...Problem.largestSize).contains($0.value) }) {
             throw ValidationError("--\(bad.key.rawValue) \(bad.value): expected 1 to \(Problem.largestSize)")

@@ -1,6 +1,12 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 /// An operation kernels compute. The names are those of the command line.
 public enum Op: String, Hashable, Sendable, Codable, CaseIterable {
   case gemm
+  /// Gated experts, each token through some of them.
+  case moeGemm = "moe-gemm"
   case attention
   case quantize
   case layerNorm = "layer-norm"
@@ -8,6 +14,9 @@ public enum Op: String, Hashable, Sendable, Codable, CaseIterable {
   case residual
   case embedding
   case meanPool = "mean-pool"
+
+  /// The op whose kernels compute this one.
+  public var kernelOp: Op { self == .moeGemm ? .gemm : self }
 }
 
 /// The name of one size of a Problem; each is also a command-line flag.
@@ -17,6 +26,8 @@ public enum Dimension: String, Hashable, Sendable, Codable, CaseIterable, Compar
   case kvHeads = "kv-heads"
   case headDim = "head-dim"
   case rows, channels, state
+  case hidden, experts
+  case topK = "top-k"
 
   private var order: Int { Self.allCases.firstIndex(of: self)! }
   public static func < (a: Dimension, b: Dimension) -> Bool { a.order < b.order }
@@ -49,41 +60,6 @@ extension Shape: Codable {
   public func encode(to encoder: any Encoder) throws { try sizes.encode(to: encoder) }
 }
 
-/// What follows a GEMM in the same pass over its output.
-public struct Epilogue: OptionSet, Hashable, Sendable, Codable {
-  public let rawValue: Int
-  public init(rawValue: Int) { self.rawValue = rawValue }
-  public static let bias = Epilogue(rawValue: 1)
-  public static let gelu = Epilogue(rawValue: 2)
-  public static let residual = Epilogue(rawValue: 4)
-  public static let all: Epilogue = [.bias, .gelu, .residual]
-
-  private static let names: [(Epilogue, String)] = [
-    (.bias, "bias"), (.gelu, "gelu"), (.residual, "residual"),
-  ]
-}
-
-extension Epilogue: LosslessStringConvertible {
-  /// `bias+gelu`, or `none`.
-  public init?(_ description: String) {
-    self = []
-    if description == "none" { return }
-    for part in description.split(separator: "+", omittingEmptySubsequences: false) {
-      guard let match = Epilogue.names.first(where: { $0.1 == part }) else { return nil }
-      insert(match.0)
-    }
-  }
-  public var description: String {
-    isEmpty
-      ? "none" : Epilogue.names.filter { contains($0.0) }.map(\.1).joined(separator: "+")
-  }
-  public init(from decoder: any Decoder) throws { self = try decoder.losslessString("epilogue") }
-  public func encode(to encoder: any Encoder) throws {
-    var container = encoder.singleValueContainer()
-    try container.encode(description)
-  }
-}
-
 /// Which keys a query may see.
 public enum Mask: String, Hashable, Sendable, Codable, CaseIterable {
   case full, causal
@@ -103,7 +79,7 @@ public enum OperandState: String, Hashable, Sendable, Codable, CaseIterable {
 
 /// One operation with types, shape and variant. Equal Problems do the same work.
 ///
-/// A GEMM Problem is f32 in, f32 out: with `a8` formats the quantisation of activations belongs to
+/// A GEMM Problem is f32 in and, unless its epilogue converts, f32 out: with `a8` formats the quantisation of activations belongs to
 /// it, and counts in its time.
 public struct Problem: Hashable, Sendable, Codable {
   public var op: Op
@@ -131,6 +107,41 @@ public struct Problem: Hashable, Sendable, Codable {
     Problem(.gemm, format: format, shape: [.m: m, .n: n, .k: k], epilogue: epilogue, state: state)
   }
 
+  /// `tokens` rows of `channels`, each through `topK` of `experts` gated experts of `hidden` channels inside.
+  public static func moeGemm(
+    _ format: Format, tokens: Int, channels: Int, hidden: Int, experts: Int, topK: Int, activation: Epilogue = .silu,
+    state: OperandState = .hot
+  ) -> Problem {
+    Problem(
+      .moeGemm, format: format,
+      shape: [.tokens: tokens, .channels: channels, .hidden: hidden, .experts: experts, .topK: topK],
+      epilogue: activation.union(.gated), state: state)
+  }
+
+  /// The GEMM that a kernel of this op is called for. A mixture: an average expert's gates and ups.
+  public var kernelShape: Shape {
+    guard op == .moeGemm else { return shape }
+    let rows = (shape[.tokens] * shape[.topK] + shape[.experts] - 1) / max(1, shape[.experts])
+    return [.m: max(1, rows), .n: 2 * shape[.hidden], .k: shape[.channels]]
+  }
+
+  /// Experts of a mixture that some token goes to, when all are as likely.
+  public var distinctExperts: Double {
+    let experts = Double(shape[.experts])
+    return experts * (1 - pow(1 - Double(shape[.topK]) / experts, Double(shape[.tokens])))
+  }
+
+  /// Bytes of one expert's weights.
+  var expertBytes: Int {
+    format.weightBytes(n: 2 * shape[.hidden], k: shape[.channels])
+      + format.weightBytes(n: shape[.channels], k: shape[.hidden])
+  }
+
+  /// Bytes of all weights of a GEMM or a mixture.
+  public var weightBytes: Int {
+    op == .moeGemm ? shape[.experts] * expertBytes : format.weightBytes(n: shape[.n], k: shape[.k])
+  }
+
   /// `batch` sequences of `tokens` each attending to themselves.
   public static func attention(
     batch: Int, tokens: Int, heads: Int, headDim: Int, mask: Mask = .full, state: OperandState = .hot
@@ -151,6 +162,8 @@ public struct Problem: Hashable, Sendable, Codable {
     switch op {
     case .gemm:
       return 2 * Double(s[.m]) * Double(s[.n]) * Double(s[.k])
+    case .moeGemm:
+      return 6 * Double(s[.tokens]) * Double(s[.topK]) * Double(s[.channels]) * Double(s[.hidden])
     case .attention:
       let tokens = Double(s[.tokens])
       let pairs = mask == .causal ? tokens * (tokens + 1) / 2 : tokens * tokens
@@ -165,9 +178,12 @@ public struct Problem: Hashable, Sendable, Codable {
     let s = shape
     switch op {
     case .gemm:
-      let c = Double(s[.m]) * Double(s[.n]) * 4
+      let outputs = Double(s[.m]) * Double(epilogue.outputs(n: s[.n]))
+      let c = outputs * epilogue.outputType.bitsPerValue / 8
       return Double(format.weightBytes(n: s[.n], k: s[.k])) + Double(s[.m]) * Double(s[.k]) * 4 + c
-        + (epilogue.contains(.residual) ? c : 0)
+        + (epilogue.contains(.residual) ? 4 * outputs : 0)
+    case .moeGemm:
+      return distinctExperts * Double(expertBytes) + 8 * Double(s[.tokens]) * Double(s[.channels])
     case .attention:
       return 16 * Double(s[.batch]) * Double(s[.tokens]) * Double(s[.heads]) * Double(s[.headDim])
     case .quantize:

@@ -18,7 +18,7 @@ extension Problem {
         message: "\"\(text)\" names no op first; known: \(Op.allCases.map(\.rawValue).joined(separator: ", "))")
     }
     words.removeFirst()
-    self.init(op, shape: Shape([:]))
+    self.init(op, shape: Shape([:]), epilogue: op == .moeGemm ? [.silu, .gated] : [])
     for word in words {
       guard let equals = word.firstIndex(of: "=") else {
         guard let format = Format(String(word)) else {
@@ -37,7 +37,10 @@ extension Problem {
     switch key {
     case "epilogue":
       guard let epilogue = Epilogue(value) else {
-        throw ProblemTextError(message: "epilogue=\(value): known parts are bias, gelu, residual, joined by +")
+        throw ProblemTextError(
+          message:
+            "epilogue=\(value): known parts are \(Epilogue.partNames.joined(separator: ", ")), joined by +, with one activation and one conversion at most"
+        )
       }
       self.epilogue = epilogue
     case "mask":
@@ -69,6 +72,7 @@ extension Problem {
   public static func requiredDimensions(of op: Op) -> [Dimension] {
     switch op {
     case .gemm: [.m, .n, .k]
+    case .moeGemm: [.tokens, .channels, .hidden, .experts, .topK]
     case .attention: [.batch, .tokens, .heads, .headDim]
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool: [.rows, .channels]
     }
@@ -84,9 +88,30 @@ extension Problem {
     guard bytes < Double(64 << 30) else {
       throw ProblemTextError(message: "\(self) has operands of \(Int(bytes / 1e9)) GB; the limit is 64 GiB")
     }
+    if op == .moeGemm { try checkMixture() }
+    if op == .gemm, epilogue.contains(.gated), shape[.n] % 2 != 0 {
+      throw ProblemTextError(message: "a gated epilogue needs n to be even, half gates and half ups, found n=\(shape[.n])")
+    }
     if op == .gemm, !format.admits(k: shape[.k]) {
       throw ProblemTextError(
         message: "\(format) needs k to be a multiple of \(format.groupSize ?? 1), found k=\(shape[.k])")
+    }
+  }
+
+  private func checkMixture() throws(ProblemTextError) {
+    guard shape[.topK] <= shape[.experts] else {
+      throw ProblemTextError(message: "top-k=\(shape[.topK]) of experts=\(shape[.experts]): a token goes to each expert once at most")
+    }
+    guard epilogue.contains(.gated), epilogue.subtracting([.gated, .activations]).isEmpty else {
+      throw ProblemTextError(message: "epilogue=\(epilogue): a mixture takes an activation and gated, as in silu+gated")
+    }
+    guard Double(weightBytes) < Double(64 << 30) else {
+      throw ProblemTextError(message: "\(self) has weights of \(weightBytes >> 30) GiB; the limit is 64")
+    }
+    for dimension in [Dimension.channels, .hidden] where !format.admits(k: shape[dimension]) {
+      throw ProblemTextError(
+        message:
+          "\(format) needs \(dimension.rawValue) to be a multiple of \(format.groupSize ?? 1), found \(dimension.rawValue)=\(shape[dimension])")
     }
   }
 

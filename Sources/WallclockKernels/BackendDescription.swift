@@ -56,7 +56,8 @@ extension BackendProblem {
     guard row.weights == WALLCLOCK_Q4 ? [32, 64, 128].contains(row.group) : row.group == 0 else {
       throw BackendError(.badTable, "names groups of \(row.group); q4 weights have 32, 64 or 128, others 0")
     }
-    guard row.epilogues & ~UInt32(Epilogue.all.rawValue) == 0 else {
+    let known: Epilogue = [.bias, .gelu, .residual]
+    guard row.epilogues & ~UInt32(known.rawValue) == 0 else {
       throw BackendError(.badTable, "names epilogues \(row.epilogues); version 1 has bias, gelu and residual")
     }
     guard row.reserved == (0, 0, 0) else { throw BackendError(.badTable, "fills reserved fields of its table") }

@@ -210,7 +210,7 @@ public enum ExactnessAudit {
       unsafe args.b_panel_bytes = self.stride
       unsafe args.b_scale = UnsafePointer(ones.unsafePointer)
       unsafe args.b_sum = UnsafePointer(sums.unsafePointer)
-      unsafe args.c = c.unsafePointer
+      unsafe args.c = UnsafeMutableRawPointer(c.unsafePointer)
       unsafe args.ldc = n
       unsafe args.scratch = UnsafeMutableRawPointer(scratch.unsafePointer)
       unsafe args.flags = UInt32(WC_GEMM_FIRST | WC_GEMM_LAST)

@@ -12,33 +12,36 @@ package final class GemmWorkspace {
 
   package init() {}
 
-  fileprivate func reserve(activations a: Int, scales s: Int, sums t: Int, perWorker w: Int) {
+  fileprivate func reserve(perWorker w: Int) {
+    if perWorker.count < w { perWorker = AlignedBuffer(count: w) }
+  }
+
+  fileprivate func reserve(activations a: Int, scales s: Int, sums t: Int) {
     if activations.count < a { activations = AlignedBuffer(count: a) }
     if scales.count < s {
       scales = AlignedBuffer(count: s)
       offsets = AlignedBuffer(count: s)
     }
     if sums.count < t { sums = AlignedBuffer(count: t) }
-    if perWorker.count < w { perWorker = AlignedBuffer(count: w) }
   }
 }
 
 /// `C = epilogue(A · W)` for one packed weight matrix, run by the blocks its Schedule fixes.
 ///
-/// A and C are f32, row-major. Kernels of `a8` formats quantise A per row first; that is part of a run.
+/// A is f32, C what the epilogue makes it, both row-major. Kernels of `a8` formats quantise A per row first; that is part of a run.
 public final class GemmOperator: Sendable {
   public let kernel: KernelDescriptor
   public let weights: PackedWeights
   public let epilogue: Epilogue
-  /// N values, or none.
-  package let bias: AlignedBuffer<Float>
+  /// As the panels are: N values, gated those of whole panels, or none.
+  private let bias: AlignedBuffer<Float>
   private let quantizer: KernelDescriptor?
-  private let group: Int
-  private let blocking: GemmBlocking
+  let group: Int
+  let blocking: GemmBlocking
 
-  /// - Parameter bias: N values when the epilogue has a bias, else none.
+  /// - Parameter bias: N values when the epilogue has a bias, in the order of W's rows; else none.
   /// - Throws: `KernelError` when the kernel lacks the epilogue, the weights were packed for
-  ///   another layout, or a knob is outside what the kernel takes.
+  ///   another layout or not for the epilogue's gate, or a knob is outside what the kernel takes.
   public init(
     kernel: KernelDescriptor, knobs: [Knob: Int], weights: PackedWeights,
     bias: consuming AlignedBuffer<Float>, epilogue: Epilogue, isas: Set<ISA>
@@ -49,12 +52,17 @@ public final class GemmOperator: Sendable {
     guard kernel.runs(on: isas) else {
       throw KernelError(.missingISA, "\(kernel.name) needs \(kernel.isa.rawValue), which this host lacks")
     }
-    guard epilogue.isSubset(of: kernel.epilogues) else {
+    guard epilogue.isSubset(of: kernel.epilogues), epilogue.isWellFormed else {
       throw KernelError(.unsupported, "\(kernel.name) has epilogues \(kernel.epilogues), asked for \(epilogue)")
     }
     guard PackedLayout(weights.kernel) == PackedLayout(kernel) else {
       throw KernelError(
         .shapeMismatch, "the weights were packed for \(weights.kernel.name); pack them for \(kernel.name)")
+    }
+    guard weights.isGated == epilogue.contains(.gated) else {
+      throw KernelError(
+        .shapeMismatch,
+        "the weights were packed \(weights.isGated ? "as" : "not as") gates and ups, the epilogue is \(epilogue); pack them for it")
     }
     let expected = epilogue.contains(.bias) ? weights.n : 0
     guard bias.count == expected else {
@@ -63,7 +71,11 @@ public final class GemmOperator: Sendable {
     self.kernel = kernel
     self.weights = weights
     self.epilogue = epilogue
-    self.bias = bias
+    if weights.isGated {
+      self.bias = GatedOrder(kernel, n: weights.n).arranged(bias)
+    } else {
+      self.bias = bias
+    }
     group = b.groupSize ?? 0
     quantizer = a == .f32 ? nil : try KernelTable.quantizer(to: a, isas: isas)
     blocking = try GemmBlocking(kernel: kernel, n: weights.n, k: weights.k, knobs: knobs)
@@ -73,39 +85,86 @@ public final class GemmOperator: Sendable {
   ///
   /// - Parameters:
   ///   - a: `m×K` f32, row stride `lda`.
-  ///   - c: `m×N` f32, row stride `ldc`; overwritten.
-  ///   - residual: `m×N` f32, row stride `ldr`; read exactly when the epilogue has a residual; may be `c`.
+  ///   - c: `m×N`, gated `m×N/2`, of the epilogue's output type, row stride `ldc` elements; overwritten.
+  ///   - residual: as many f32, row stride `ldr`; read exactly when the epilogue has a residual; may be `c` when
+  ///     that is f32.
+  ///   - codeScales: what a code counts in each of the `m` rows, or, with `codeScaleStep` 0, in all; read when
+  ///     the epilogue makes codes.
   package func run(
-    m: Int, a: UnsafePointer<Float>, lda: Int, c: UnsafeMutablePointer<Float>, ldc: Int,
-    residual: UnsafePointer<Float>? = nil, ldr: Int = 0, workspace: GemmWorkspace,
-    on executor: any Executor
+    m: Int, a: UnsafePointer<Float>, lda: Int, c: UnsafeMutableRawPointer, ldc: Int,
+    residual: UnsafePointer<Float>? = nil, ldr: Int = 0, codeScales: UnsafePointer<Float>? = nil,
+    codeScaleStep: Int = 1, workspace: GemmWorkspace, on executor: any Executor
   ) {
     guard m > 0, weights.n > 0 else { return }
+    let outputType = epilogue.outputType
+    unsafe precondition(
+      outputType == .f32 || outputType == .bf16 || codeScales != nil,
+      "\(kernel.name): the epilogue makes codes, no scale was given")
     unsafe precondition(
       !epilogue.contains(.residual) || residual != nil, "\(kernel.name): the epilogue adds a residual, none was given")
-    let k = weights.k
     let n = weights.n
     let b = blocking
-    let elementBytes = kernel.a == .f32 ? 4 : kernel.a == .bf16 || kernel.a == .s16 ? 2 : 1
+    let workerBytes = blockBytes(rows: m)
+    workspace.reserve(perWorker: workerBytes * executor.workerCount)
+    let base = unsafe activations(m: m, a: a, lda: lda, workspace: workspace, on: executor)
+    let mBlocks = (m + b.mc - 1) / b.mc
+    let nBlocks = (n + b.nc - 1) / b.nc
+    let addsResidual = epilogue.contains(.residual)
+    // N columns of W to one of C.
+    let columnsPerOutput = weights.isGated ? 2 : 1
+    let outputBytes = Int(outputType.bitsPerValue) / 8
+    let workers = unsafe UnsafeMutableRawPointer(workspace.perWorker.unsafePointer)
+
+    // Blocks of one N range are neighbours, so that a worker keeps its weights in cache.
+    executor.forEachRange(of: mBlocks * nBlocks, grain: 1) { range, worker in
+      for task in range {
+        let m0 = task % mBlocks * b.mc
+        let n0 = task / mBlocks * b.nc
+        let output = n0 / columnsPerOutput
+        var block = unsafe base.rows(from: m0, count: min(b.mc, m - m0), elementBytes: activationBytes)
+        unsafe block.c = c + (m0 * ldc + output) * outputBytes
+        unsafe block.ldc = ldc
+        unsafe block.c_scale = codeScales.map { unsafe $0 + m0 * codeScaleStep }
+        unsafe block.c_scale_step = codeScaleStep
+        unsafe block.residual = addsResidual ? residual.map { unsafe $0 + m0 * ldr + output } : nil
+        unsafe block.ldr = ldr
+        unsafe runBlock(&block, n0: n0, memory: workers + worker * workerBytes)
+      }
+    }
+  }
+
+  /// Bytes of one element of A as the kernel takes it.
+  package var activationBytes: Int { kernel.a == .f32 ? 4 : kernel.a == .bf16 || kernel.a == .s16 ? 2 : 1 }
+
+  /// Bytes of a block of at most `rows` rows beside its operands: scratch, then accumulators.
+  package func blockBytes(rows: Int) -> Int {
+    let accumulators = blocking.kc < weights.k ? min(blocking.mc, rows) * accumulatorStride * 4 : 0
+    return scratchBytes + (accumulators + 63) / 64 * 64
+  }
+
+  private var scratchBytes: Int { unsafe (kernel.row.pointee.gemm_scratch_bytes(blocking.kc) + 63) / 64 * 64 }
+  private var accumulatorStride: Int { (blocking.nc + kernel.nr - 1) / kernel.nr * kernel.nr }
+
+  /// The A side of a call for all `m` rows, as the kernel takes it: narrowed, or copied where its rows need
+  /// padding, into `workspace`, which has to live as long.
+  package func activations(
+    m: Int, a: UnsafePointer<Float>, lda: Int, workspace: GemmWorkspace, on executor: any Executor
+  ) -> wc_gemm_args {
+    let k = weights.k
+    let elementBytes = activationBytes
     let paddedK = (k + kernel.kr - 1) / kernel.kr * kernel.kr
     // A line of padding between rows whose stride is a multiple of 4 KiB keeps them out of one set.
     let rowBytes = (paddedK * elementBytes + 63) / 64 * 64
     let ldq = (rowBytes % 4096 == 0 ? rowBytes + 64 : rowBytes) / elementBytes
     let groups = group > 0 ? (k + group - 1) / group : 0
-    let rowScales = kernel.activationScales(k: k)
-    let scaleStride = rowScales > 1 || kernel.b == .s8g32 ? rowScales : 0
-    let scratchBytes = unsafe (kernel.row.pointee.gemm_scratch_bytes(b.kc) + 63) / 64 * 64
-    let ldacc = (b.nc + kernel.nr - 1) / kernel.nr * kernel.nr
-    let accBytes = b.kc < k ? min(b.mc, m) * ldacc * 4 : 0
-    let workerBytes = scratchBytes + (accBytes + 63) / 64 * 64
+    let scaleStride = kernel.b == .s8g32 ? groups : 0
     // f32 A needs its rows padded to kr only when the kernel interleaves K; and it is worth a copy when its
     // rows fall into one set of the cache and are read for many columns.
-    let sharesSets = lda * elementBytes % 4096 == 0 && m > 4 && n >= 512
+    let sharesSets = lda * elementBytes % 4096 == 0 && m > 4 && weights.n >= 512
     let needsCopy = quantizer == nil && (paddedK != k || sharesSets)
     workspace.reserve(
       activations: quantizer != nil || needsCopy ? m * ldq * elementBytes + 64 : 0,
-      scales: quantizer != nil ? m * max(1, rowScales) : 0, sums: m * groups,
-      perWorker: workerBytes * executor.workerCount)
+      scales: quantizer != nil ? m * max(1, scaleStride) : 0, sums: m * groups)
 
     var args = unsafe wc_gemm_args()
     unsafe args.a = UnsafeRawPointer(a)
@@ -145,63 +204,46 @@ public final class GemmOperator: Sendable {
       unsafe args.a = UnsafeRawPointer(copy)
       unsafe args.lda = ldq
     }
-    unsafe args.b_panel_bytes = weights.panelBytes
-    unsafe args.ldr = ldr
-    unsafe args.ldc = ldc
-    unsafe args.ldacc = ldacc
-    unsafe args.epilogue = UInt32(epilogue.rawValue)
-    unsafe args.prefetch = UInt32(b.prefetch)
+    return unsafe args
+  }
 
-    let mBlocks = (m + b.mc - 1) / b.mc
-    let nBlocks = (n + b.nc - 1) / b.nc
-    let base = unsafe args
-    let panels = unsafe UnsafeRawPointer(weights.panels.unsafePointer)
-    let biasPointer = unsafe epilogue.contains(.bias) ? bias.unsafePointer : nil
-    let addsResidual = epilogue.contains(.residual)
-    let workers = unsafe UnsafeMutableRawPointer(workspace.perWorker.unsafePointer)
+  /// Runs `block`, whose rows and C are given, on the columns of W from `n0` on: at most `nc` of them.
+  ///
+  /// - Parameter memory: `blockBytes(rows:)` bytes, 64-byte aligned.
+  package func runBlock(_ block: inout wc_gemm_args, n0: Int, memory: UnsafeMutableRawPointer) {
+    let k = weights.k
+    let blocks = blocking
     let row = unsafe kernel.row
     let gemm = unsafe row.pointee.gemm!
-    let hasScales = weights.scales.count > 0
-    let kBlocks = max(1, (k + b.kc - 1) / b.kc)
-    let blocks = self.blocking
-    let groupSize = group
-    let nr = kernel.nr
-
-    // Blocks of one N range are neighbours, so that a worker keeps its weights in cache.
-    executor.forEachRange(of: mBlocks * nBlocks, grain: 1) { range, worker in
-      for task in range {
-        let m0 = task % mBlocks * blocks.mc
-        let n0 = task / mBlocks * blocks.nc
-        var block = unsafe base
-        unsafe block.m = min(blocks.mc, m - m0)
-        unsafe block.n = min(blocks.nc, n - n0)
-        unsafe block.c = c + m0 * ldc + n0
-        unsafe block.bias = biasPointer.map { unsafe UnsafePointer($0 + n0) }
-        unsafe block.residual = addsResidual ? residual.map { unsafe $0 + m0 * ldr + n0 } : nil
-        if hasScales {
-          unsafe block.b_scale = UnsafePointer(weights.scales.unsafePointer + n0)
-          unsafe block.b_sum = UnsafePointer(weights.sums.unsafePointer + n0)
-        }
-        unsafe block.a_scale = base.a_scale.map { unsafe $0 + m0 * max(1, scaleStride) }
-        let scales = unsafe block.a_scale
-        unsafe block.a_offset = base.a_offset.map { unsafe $0 + m0 }
-        unsafe block.scratch = scratchBytes > 0 ? workers + worker * workerBytes : nil
-        unsafe block.acc = accBytes > 0 ? workers + worker * workerBytes + scratchBytes : nil
-        for kBlock in 0..<kBlocks {
-          let k0 = kBlock * blocks.kc
-          unsafe block.k = min(blocks.kc, k - k0)
-          unsafe block.a = base.a! + (m0 * base.lda + k0) * elementBytes
-          unsafe block.b = panels + n0 / nr * weights.panelBytes + wc_gemm_packed_offset(row, k0)
-          if groupSize > 0 {
-            unsafe block.a_sum = base.a_sum.map { unsafe $0 + m0 * base.lda_sum + k0 / groupSize }
-            if scaleStride > 0 { unsafe block.a_scale = scales.map { unsafe $0 + k0 / groupSize } }
-          }
-          unsafe block.flags =
-            UInt32(kBlock == 0 ? WC_GEMM_FIRST : 0) | UInt32(kBlock == kBlocks - 1 ? WC_GEMM_LAST : 0)
-          // The constructor checked all that a kernel may refuse.
-          _ = unsafe gemm(&block)
-        }
-      }
+    let a = unsafe block.a!
+    let sums = unsafe block.a_sum
+    let scales = unsafe block.a_scale
+    let scalesPerRow = unsafe block.lda_scale
+    unsafe block.n = min(blocks.nc, weights.n - n0)
+    unsafe block.epilogue = UInt32(epilogue.rawValue)
+    unsafe block.prefetch = UInt32(blocks.prefetch)
+    unsafe block.b_panel_bytes = weights.panelBytes
+    unsafe block.bias = epilogue.contains(.bias) ? UnsafePointer(bias.unsafePointer + n0) : nil
+    if weights.scales.count > 0 {
+      unsafe block.b_scale = UnsafePointer(weights.scales.unsafePointer + n0)
+      unsafe block.b_sum = UnsafePointer(weights.sums.unsafePointer + n0)
+    }
+    unsafe block.scratch = scratchBytes > 0 ? memory : nil
+    unsafe block.acc = blocks.kc < k ? memory + scratchBytes : nil
+    unsafe block.ldacc = accumulatorStride
+    let panel = unsafe UnsafeRawPointer(weights.panels.unsafePointer) + n0 / kernel.nr * weights.panelBytes
+    let kBlocks = max(1, (k + blocks.kc - 1) / blocks.kc)
+    for kBlock in 0..<kBlocks {
+      let k0 = kBlock * blocks.kc
+      unsafe block.k = min(blocks.kc, k - k0)
+      unsafe block.a = a + k0 * activationBytes
+      unsafe block.b = panel + wc_gemm_packed_offset(row, k0)
+      if group > 0 { unsafe block.a_sum = sums.map { unsafe $0 + k0 / group } }
+      if scalesPerRow > 0 { unsafe block.a_scale = scales.map { unsafe $0 + k0 / group } }
+      unsafe block.flags =
+        UInt32(kBlock == 0 ? WC_GEMM_FIRST : 0) | UInt32(kBlock == kBlocks - 1 ? WC_GEMM_LAST : 0)
+      // The constructor checked all that a kernel may refuse.
+      _ = unsafe gemm(&block)
     }
   }
 }

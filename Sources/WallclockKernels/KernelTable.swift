@@ -27,9 +27,6 @@ import WallclockMachine
   /// are known.
   var centresActivations: Bool { b == .s8 && a != .f32 && a != .bf16 }
 
-  /// How many scales a row of A of `k` values has.
-  package func activationScales(k: Int) -> Int { b == .s8g32 ? (k + 31) / 32 : 1 }
-
   // A row of the C table: static and immutable, so it may be read from any thread.
   nonisolated(unsafe) package let row: UnsafePointer<wc_kernel>
 
@@ -89,7 +86,7 @@ public enum KernelTable {
 
   /// Kernels of `op` that the host runs, the highest ISA first, table order within one ISA.
   public static func rows(_ op: Op, isas: Set<ISA>) -> [KernelDescriptor] {
-    all.filter { $0.op == op && $0.runs(on: isas) }.enumerated()
+    all.filter { $0.op == op.kernelOp && $0.runs(on: isas) }.enumerated()
       .sorted { ($1.element.isa, $0.offset) < ($0.element.isa, $1.offset) }.map(\.element)
   }
 
@@ -97,10 +94,10 @@ public enum KernelTable {
   /// GEMM has fewer rows than make tiles pay.
   public static func serving(_ problem: Problem, isas: Set<ISA>) -> [KernelDescriptor] {
     let found = rows(problem.op, isas: isas).filter { kernel in
-      guard problem.op == .gemm else { return problem.op != .quantize || kernel.c == .s8 }
+      guard problem.op.kernelOp == .gemm else { return problem.op != .quantize || kernel.c == .s8 }
       return kernel.serves(problem.format) && problem.epilogue.isSubset(of: kernel.epilogues)
     }
-    guard problem.op == .gemm, problem.shape[.m] < rowsForTiles else { return found }
+    guard problem.op.kernelOp == .gemm, problem.shape[.m] < rowsForTiles else { return found }
     return found.filter { !$0.isa.isTiled } + found.filter(\.isa.isTiled)
   }
 
@@ -134,7 +131,7 @@ extension Op {
 
   package var c: wc_op {
     switch self {
-    case .gemm: WC_OP_gemm
+    case .gemm, .moeGemm: WC_OP_gemm
     case .attention: WC_OP_attention
     case .quantize: WC_OP_quantize
     case .layerNorm: WC_OP_layer_norm

@@ -107,7 +107,7 @@ public struct KnobSpace: Sendable {
   }
 
   private static func values(of knob: Knob, _ kernel: KernelDescriptor, _ problem: Problem) -> [Int] {
-    let s = problem.shape
+    let s = problem.kernelShape
     func tiles(_ size: Int, _ tile: Int) -> Int { max(1, (size + tile - 1) / tile) }
     switch knob {
     case .mc: return steps(upTo: tiles(s[.m], kernel.mr))
@@ -127,7 +127,7 @@ public struct KnobSpace: Sendable {
   private static func fits(
     _ kernel: KernelDescriptor, _ knobs: [Knob: Int], _ problem: Problem, threads: Int, machine: Fingerprint
   ) -> Bool {
-    guard problem.op == .gemm, let kc = knobs[.kc], let mc = knobs[.mc], let nc = knobs[.nc] else { return true }
+    guard problem.op.kernelOp == .gemm, let kc = knobs[.kc], let mc = knobs[.mc], let nc = knobs[.nc] else { return true }
     let l2 = Double(machine.cacheBytes(level: 2) ?? 512 << 10)
     let last = Double(max(machine.lastLevelCacheBytes, 1 << 20))
     let a = (kernel.a?.bitsPerValue ?? 32) / 8

@@ -88,7 +88,9 @@ import WallclockCore
     var call = unsafe wallclock_gemm_operands()
     unsafe call.size = UInt32(MemoryLayout<wallclock_gemm_operands>.size)
     unsafe call.a = UnsafePointer(operands.a.unsafePointer)
-    unsafe call.c = operands.c.unsafePointer + copy % operands.outputs * shape[.m] * shape[.n]
+    // Version 1 knows no conversions: C is f32.
+    unsafe call.c = UnsafeMutableRawPointer(operands.c.unsafePointer + copy % operands.outputs * operands.outputBytes)
+      .assumingMemoryBound(to: Float.self)
     if operands.residual.count > 0 { unsafe call.residual = UnsafePointer(operands.residual.unsafePointer) }
     var message = wallclock_message()
     let status = unsafe library.run(prepared[copy], &call, &message)
@@ -107,7 +109,7 @@ import WallclockCore
 
   /// Compares with the oracle, which multiplies the activations that the library's table promises.
   package func check(on executor: any Executor) throws(KernelError) -> CorrectnessCheck {
-    operands.c.poison()
+    operands.poisonOutput()
     run(copy: 0, on: executor)
     if let failure { throw KernelError(.rejected, failure.message) }
     var types = unsafe wc_kernel()
@@ -132,8 +134,7 @@ import WallclockCore
     return try unsafe withUnsafePointer(to: types) { row throws(KernelError) in
       try unsafe operands.compareOutput(with: row, activations, named: schedule) {
         Tolerance.gemm(
-          a: a, b: problem.format.weightType, k: k, epilogue: problem.epilogue,
-          value: $0.value, magnitude: $0.magnitude, residual: $0.residual, rounding: rounding(row: $0.row, column: $0.column))
+          a: a, b: problem.format.weightType, k: k, epilogue: problem.epilogue, $0.element, rounding: rounding(row: $0.row, column: $0.column))
       }
     }
   }

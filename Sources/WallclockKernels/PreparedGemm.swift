@@ -7,11 +7,17 @@ final class GemmOperands {
   let isas: Set<ISA>
   let copies: Int
   let a: AlignedBuffer<Float>
-  /// `outputs` times m×n, one after the other.
-  let c: AlignedBuffer<Float>
+  /// `outputs` times m × the columns of C, of the epilogue's output type, one after the other.
+  let c: AlignedBuffer<UInt8>
+  /// Columns of C.
+  let columns: Int
+  /// What a code counts in each row, when the epilogue makes codes.
+  let codeScales: AlignedBuffer<Float>
   /// Runs write to these in turn. Inside a model an output is not where the last run of the op left it: it
   /// comes from the last-level cache, unless it is the sum with a residual, which is taken in place.
   let outputs: Int
+  /// Of one C.
+  let outputBytes: Int
   let residual: AlignedBuffer<Float>
   let bias: AlignedBuffer<Float>
   let quantized: QuantizedWeights
@@ -32,24 +38,29 @@ final class GemmOperands {
     quantized = try QuantizedWeights(w, n: n, k: k, format: problem.format)
     a = AlignedBuffer(count: m * k)
     random.fill(a, scale: 1)
-    let spread = problem.state == .hot || problem.epilogue.contains(.residual) ? 0 : Self.outputBytes
-    outputs = max(1, min(copies, spread / max(1, 4 * m * n)))
-    c = AlignedBuffer(count: outputs * m * n)
-    residual = AlignedBuffer(count: problem.epilogue.contains(.residual) ? m * n : 0)
+    let spread = problem.state == .hot || problem.epilogue.contains(.residual) ? 0 : Self.spreadBytes
+    columns = problem.epilogue.outputs(n: n)
+    outputBytes = m * columns * Int(problem.epilogue.outputType.bitsPerValue) / 8
+    outputs = max(1, min(copies, spread / max(1, outputBytes)))
+    c = AlignedBuffer(count: outputs * outputBytes)
+    // Outputs are about 1 in size: most fit, some saturate.
+    let makesCodes = problem.epilogue.contains(.s8) || problem.epilogue.contains(.u8)
+    codeScales = AlignedBuffer((0..<(makesCodes ? m : 0)).map { 0.01 + Float($0 % 7) * 0.003 })
+    residual = AlignedBuffer(count: problem.epilogue.contains(.residual) ? m * columns : 0)
     random.fill(residual, scale: 1)
     bias = AlignedBuffer<Float>(count: problem.epilogue.contains(.bias) ? n : 0)
     random.fill(bias, scale: 0.1)
   }
 
   /// More than a core's private caches hold beside the rest.
-  private static let outputBytes = 4 << 20
+  private static let spreadBytes = 4 << 20
 
   /// Weights packed for `kernel`, `copies` times; the layouts of the last two kinds stay.
   func weights(for kernel: KernelDescriptor) throws(KernelError) -> [PackedWeights] {
     let layout = PackedLayout(kernel)
     if let found = packed[layout] { return found }
     if packed.count > 1 { packed.removeAll() }
-    let first = try PackedWeights(quantized, for: kernel)
+    let first = try PackedWeights(quantized, for: kernel, gated: problem.epilogue.contains(.gated))
     let all = [first] + (1..<max(1, copies)).map { _ in PackedWeights(copying: first) }
     packed[layout] = all
     return all
@@ -70,8 +81,8 @@ extension GemmOperands {
     let s = problem.shape
     var rows = unsafe [ActivationRows(a.unsafePointer, columns: s[.k])]
     if problem.epilogue.contains(.residual) {
-      unsafe rows.append(ActivationRows(residual.unsafePointer, columns: s[.n]))
-      unsafe rows.append(ActivationRows(c.unsafePointer, columns: s[.n]))
+      unsafe rows.append(ActivationRows(residual.unsafePointer, columns: columns))
+      unsafe rows.append(ActivationRows(c.unsafePointer, columns: outputBytes / max(1, s[.m])))
     }
     ActivationRows.rewrite(rows, count: s[.m], on: executor)
   }
@@ -109,22 +120,22 @@ final class PreparedGemm: PreparedProblem {
     let s = problem.shape
     unsafe operators[copy].run(
       m: s[.m], a: operands.a.unsafePointer, lda: s[.k],
-      c: operands.c.unsafePointer + copy % operands.outputs * s[.m] * s[.n], ldc: s[.n],
-      residual: operands.residual.unsafePointer, ldr: s[.n], workspace: operands.workspace, on: executor)
+      c: operands.c.unsafePointer + copy % operands.outputs * operands.outputBytes, ldc: operands.columns,
+      residual: operands.residual.unsafePointer, ldr: operands.columns, codeScales: operands.codeScales.unsafePointer,
+      workspace: operands.workspace, on: executor)
   }
 
   func rewriteActivations(copy: Int, on executor: any Executor) { operands.rewriteActivations(on: executor) }
 
   func check(on executor: any Executor) throws(KernelError) -> CorrectnessCheck {
     let kernel = operators[0].kernel
-    operands.c.poison()
+    operands.poisonOutput()
     run(copy: 0, on: executor)
     // The oracle starts from the activations as the kernel sees them, made by the scalar quantiser.
     let activations = try operands.oracleActivations(for: kernel)
     return try unsafe operands.compareOutput(with: kernel.row, activations.arguments(), named: schedule) {
       Tolerance.gemm(
-        kernel, k: operands.problem.shape[.k], epilogue: problem.epilogue, value: $0.value, magnitude: $0.magnitude,
-        residual: $0.residual)
+        kernel, k: operands.problem.shape[.k], epilogue: problem.epilogue, $0.element, scale: $0.codeScale)
     }
   }
 }
@@ -133,18 +144,40 @@ final class PreparedGemm: PreparedProblem {
 struct OracleElement {
   var row: Int
   var column: Int
-  var value: Double
-  /// Σ|a·w| behind it, |bias| and |residual| included.
-  var magnitude: Double
-  var residual: Double
+  var element: GemmElement
+  /// What a code counts in its row.
+  var codeScale: Double
 }
 
 extension GemmOperands {
+  /// Fills C with what no run leaves there: NaN, or a code that is none.
+  func poisonOutput() {
+    let byte: UInt8 =
+      switch problem.epilogue.outputType {
+      case .s8: 0x80
+      case .u8: 0
+      default: 0xFF
+      }
+    unsafe c.unsafePointer.update(repeating: byte, count: c.count)
+  }
+
+  /// Element `index` of the first output, codes without the 128 of u8.
+  private func output(_ index: Int) -> Double {
+    let p = unsafe UnsafeRawPointer(c.unsafePointer)
+    return switch problem.epilogue.outputType {
+    case .bf16:
+      unsafe Double(Float(bitPattern: UInt32(p.load(fromByteOffset: 2 * index, as: UInt16.self)) << 16))
+    case .s8: unsafe Double(p.load(fromByteOffset: index, as: Int8.self))
+    case .u8: unsafe Double(p.load(fromByteOffset: index, as: UInt8.self)) - 128
+    default: unsafe Double(p.load(fromByteOffset: 4 * index, as: Float.self))
+    }
+  }
+
   /// Compares what a run left in the first output with the oracle: everything when it is small, else the
   /// corners and a sample.
   ///
   /// - Parameters:
-  ///   - row: the types of A and B that the oracle multiplies.
+  ///   - row: the types of A and B that the oracle multiplies, and the panels that a gate's bias follows.
   ///   - activations: the A side of a call.
   ///   - allowed: how far the output may be from an element.
   /// - Throws: `KernelError.wrongResult`, naming the worst element.
@@ -154,33 +187,40 @@ extension GemmOperands {
   ) throws(KernelError) -> CorrectnessCheck {
     let s = problem.shape
     let (m, n, k) = (s[.m], s[.n], s[.k])
+    let isGated = problem.epilogue.contains(.gated)
+    let packedBias = unsafe isGated ? GatedOrder(KernelDescriptor(row: row), n: n).arranged(bias) : AlignedBuffer(count: 0)
     var args = unsafe activations
-    unsafe args.bias = problem.epilogue.contains(.bias) ? UnsafePointer(bias.unsafePointer) : nil
+    unsafe args.bias =
+      problem.epilogue.contains(.bias) ? UnsafePointer(isGated ? packedBias.unsafePointer : bias.unsafePointer) : nil
     unsafe args.residual = problem.epilogue.contains(.residual) ? UnsafePointer(residual.unsafePointer) : nil
-    unsafe args.ldr = n
+    unsafe args.ldr = columns
+    unsafe args.c_scale = UnsafePointer(codeScales.unsafePointer)
+    unsafe args.c_scale_step = 1
     unsafe args.epilogue = UInt32(problem.epilogue.rawValue)
     var random = OperandGenerator(seed: UInt64(m &* 31 &+ n))
-    let samples = min(m * n, 512)
+    let samples = min(m * columns, 512)
     var worst = 0.0
     var worstAt = (row: 0, column: 0, found: 0.0, expected: 0.0)
     for sample in 0..<samples {
       let index =
-        samples == m * n
+        samples == m * columns
         ? sample
         : sample < 4
-          ? (sample & 1) * (n - 1) + (sample >> 1) * (m - 1) * n
-          : Int(random.next() % UInt64(m * n))
-      var element = OracleElement(
-        row: index / n, column: index % n, value: 0, magnitude: 0,
-        residual: problem.epilogue.contains(.residual) ? Double(residual[index]) : 0)
+          ? (sample & 1) * (columns - 1) + (sample >> 1) * (m - 1) * columns
+          : Int(random.next() % UInt64(m * columns))
+      let (i, j) = (index / columns, index % columns)
+      var made = wc_gemm_element()
       try unsafe WallclockKernels.check(
         wc_gemm_reference(
-          row, m, n, k, &args, quantized.codes.unsafePointer, quantized.scales.unsafePointer, element.row,
-          element.column, &element.value, &element.magnitude), "the oracle of \(schedule.kernel)")
-      let error = excess(Double(c[index]), element.value, allowed: allowed(element))
+          row, m, n, k, &args, quantized.codes.unsafePointer, quantized.scales.unsafePointer, i, j, &made),
+        "the oracle of \(schedule.kernel)")
+      let element = OracleElement(
+        row: i, column: j, element: GemmElement(made), codeScale: codeScales.count > 0 ? Double(codeScales[i]) : 1)
+      let found = output(index)
+      let error = excess(found, made.value, allowed: allowed(element))
       if error > worst {
         worst = error
-        worstAt = (element.row, element.column, Double(c[index]), element.value)
+        worstAt = (i, j, found, made.value)
       }
     }
     guard worst <= 1 else {

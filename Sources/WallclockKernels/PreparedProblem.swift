@@ -31,7 +31,7 @@ public protocol PreparedProblem: AnyObject {
 extension Problem {
   /// Bytes that one set of rotating operands takes.
   var rotatingBytes: Int {
-    op == .gemm ? format.weightBytes(n: shape[.n], k: shape[.k]) : Int(min(bytes, 1e12))
+    op.kernelOp == .gemm ? weightBytes : Int(min(bytes, 1e12))
   }
 
   /// Operand sets to rotate over. Cold: more than four times the last-level cache together, as the DRAM
@@ -42,7 +42,7 @@ extension Problem {
     switch state {
     case .hot: return 1
     case .warm:
-      guard op == .gemm || op == .embedding else { return 1 }
+      guard op.kernelOp == .gemm || op == .embedding else { return 1 }
       let privateBytes = machine.caches.filter { $0.kind != .instruction && $0.bytes < machine.lastLevelCacheBytes }
         .map(\.bytes).max() ?? 0
       let target = min(machine.lastLevelCacheBytes / 2, 4 * privateBytes * max(1, machine.physicalCores))
@@ -65,6 +65,8 @@ extension Problem {
     return switch op {
     case .gemm:
       try PreparedGemm(GemmOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .moeGemm:
+      try PreparedMoE(MoEOperands(self, isas: isas, copies: copies, seed: seed), schedule)
     case .attention:
       try PreparedAttention(AttentionOperands(self, isas: isas, copies: copies, seed: seed), schedule)
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
@@ -78,7 +80,7 @@ extension Problem {
     guard kernel.runs(on: isas) else {
       throw KernelError(.missingISA, "\(kernel.name) needs \(kernel.isa.rawValue), which this host lacks")
     }
-    guard kernel.op == op else {
+    guard kernel.op == op.kernelOp else {
       throw KernelError(.unsupported, "\(kernel.name) computes \(kernel.op.rawValue), not \(op.rawValue)")
     }
     return kernel

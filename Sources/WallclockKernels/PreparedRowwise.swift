@@ -113,7 +113,7 @@ final class PreparedRowwise: PreparedProblem {
       unsafe args.q = UnsafeMutableRawPointer(operands.q.unsafePointer)
       unsafe args.ldq = c
       unsafe args.scale = operands.scales.unsafePointer
-    case .gemm, .attention, .gelu:
+    case .gemm, .moeGemm, .attention, .gelu:
       break
     }
     return unsafe args

@@ -43,12 +43,12 @@ public enum ScheduleSpace {
   static func standardKnobs(
     _ kernel: KernelDescriptor, _ problem: Problem, threads: Int, machine: Fingerprint
   ) -> [Knob: Int] {
-    let s = problem.shape
+    let s = problem.kernelShape
     let l1 = machine.cacheBytes(level: 1) ?? 32 << 10
     let l2 = machine.cacheBytes(level: 2) ?? 512 << 10
     var knobs: [Knob: Int] = [:]
     switch problem.op {
-    case .gemm:
+    case .gemm, .moeGemm:
       let bBytes = (kernel.b?.bitsPerValue ?? 32) / 8
       let aBytes = (kernel.a?.bitsPerValue ?? 32) / 8
       let step = GemmBlocking.kStep(of: kernel)
@@ -101,7 +101,7 @@ public enum ScheduleSpace {
   private static func values(
     of knob: Knob, around value: Int, _ kernel: KernelDescriptor, _ problem: Problem
   ) -> [Int] {
-    let s = problem.shape
+    let s = problem.kernelShape
     var found: Set<Int> = [value]
     switch knob {
     case .kc:

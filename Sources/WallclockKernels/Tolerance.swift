@@ -1,3 +1,4 @@
+import CWallclockKernels
 import WallclockCore
 
 #if canImport(Glibc)
@@ -13,25 +14,21 @@ public enum Tolerance {
   ///
   /// Integer accumulation is exact; its scaled output is within 4u of the f64 value of the same
   /// integers. Floating accumulation over K is within `min(8√K·u, γ_K)` of the sum of absolute
-  /// products. An epilogue adds its own roundings: GELU's slope is at most 1.13, see `gelu` for its own error.
+  /// products. An epilogue adds its own roundings: the slope of activations is at most 1.13, see `activation`
+  /// for their own errors; bf16 rounds by 2⁻⁸ at most, codes by half a step.
   ///
-  /// - Parameters:
-  ///   - magnitude: Σ|a·w| behind the element, scaled as the output is, plus |bias|.
-  ///   - value: the oracle's element.
-  ///   - residual: the residual that was added, or 0.
-  public static func gemm(
-    _ kernel: KernelDescriptor, k: Int, epilogue: Epilogue, value: Double, magnitude: Double,
-    residual: Double
+  /// - Parameter scale: what one code counts, where the epilogue makes codes.
+  package static func gemm(
+    _ kernel: KernelDescriptor, k: Int, epilogue: Epilogue, _ element: GemmElement, scale: Double = 1
   ) -> Double {
-    gemm(
-      a: kernel.a, b: kernel.b, k: k, epilogue: epilogue, value: value, magnitude: magnitude, residual: residual)
+    gemm(a: kernel.a, b: kernel.b, k: k, epilogue: epilogue, element, scale: scale)
   }
 
   /// For the types that are multiplied.
   ///
   /// - Parameter rounding: how far rounding of the activations may move the sum beside.
   static func gemm(
-    a: ElementType?, b: ElementType?, k: Int, epilogue: Epilogue, value: Double, magnitude: Double, residual: Double,
+    a: ElementType?, b: ElementType?, k: Int, epilogue: Epilogue, _ element: GemmElement, scale: Double = 1,
     rounding: Double = 0
   ) -> Double {
     let exactSums = a == .s8 || a == .u8 || a == .s16
@@ -43,10 +40,23 @@ public enum Tolerance {
       let terms = Double(max(1, k))
       growth = min(8 * terms.squareRoot() * u, terms * u / (1 - terms * u)) + 2 * u
     }
-    var bound = growth * magnitude + rounding
-    if epilogue.contains(.gelu) { bound = 1.13 * bound + gelu(value - residual) }
-    if epilogue.contains(.residual) { bound += u * (abs(value) + abs(residual)) }
-    return bound + 2 * u * abs(value) + 1e-40
+    var bound = growth * element.magnitude + rounding
+    if !epilogue.isDisjoint(with: .activations) {
+      bound = 1.13 * bound + activation(epilogue, element.activated)
+    }
+    if epilogue.contains(.gated) {
+      let ofUp = growth * element.upMagnitude + 1e-40
+      bound = (abs(element.up) + ofUp) * bound + abs(element.activated) * ofUp
+        + 2 * u * abs(element.activated * element.up)
+    }
+    let value = element.activated * element.up + element.residual
+    if epilogue.contains(.residual) { bound += u * (abs(value) + abs(element.residual)) }
+    bound += 2 * u * abs(value) + 1e-40
+    switch epilogue.outputType {
+    case .bf16: return bound + 0x1p-8 * (abs(value) + bound) + 0x1p-134
+    case .s8, .u8: return scale > 0 ? min(254, bound / scale) + 0.5 + 1e-4 : 0.5
+    default: return bound
+    }
   }
 
   /// What rounding activations to a grid of `step` may move a sum over K by: half a step each at the most, and six
@@ -59,13 +69,17 @@ public enum Tolerance {
     step * min(absolute / 2, 6 * (squares / 12).squareRoot())
   }
 
-  /// For GELU itself, given its value: what kernels/common/math_scalar.hpp states. Within 5 ulp above
-  /// −1; below, (5 + 2x²)·u of the value, where x² ≤ 2·ln(1/|value|) since |x·Φ(x)| is at most the
-  /// normal density; and the tail is lost below 10⁻¹².
-  static func gelu(_ value: Double) -> Double {
+  /// For an activation itself, given its value: what kernels/common/math_scalar.hpp states. Within 5 ulp above
+  /// −1; below, the error grows with x, which the value bounds. GELU: (5 + 2x²)·u, where x² ≤ 2·ln(1/|value|)
+  /// since |x·Φ(x)| is at most the normal density; and the tail is lost below 10⁻¹². The others: |value| is at
+  /// most |x|·e^−z, so z, which is |x| for SiLU, is at most 1.6·ln(1/|value|).
+  static func activation(_ epilogue: Epilogue, _ value: Double) -> Double {
     let size = abs(value)
-    let tail = value < 0 && size < 1 && size > 0 ? 4 * log(1 / size) : 0
-    return (10 + tail) * u * size + 1e-12
+    let fall = value < 0 && size < 1 && size > 0 ? log(1 / size) : 0
+    if epilogue.contains(.gelu) { return (10 + 4 * fall) * u * size + 1e-12 }
+    if epilogue.contains(.silu) { return (10 + 3.2 * fall) * u * size + 1e-35 }
+    if epilogue.contains(.geluTanh) { return (12 + 6.4 * fall) * u * size + 1e-35 }
+    return 0
   }
 
   /// Frobenius error of attention in f32, for outputs of Frobenius norm `norm`.
@@ -83,11 +97,43 @@ public enum Tolerance {
   ///   layer norm the largest |y| + 2·|bias|, which bounds both terms of the last sum.
   public static func rowwise(_ op: Op, channels: Int, value: Double, rowScale: Double) -> Double {
     switch op {
-    case .gelu: gelu(value)
+    case .gelu: activation(.gelu, value)
     case .residual: u * abs(value) + 1e-40
     case .embedding: 3 * u * rowScale + 1e-40
     case .layerNorm, .meanPool: 8 * Double(max(1, channels)).squareRoot() * u * max(rowScale, abs(value)) + 1e-30
-    case .quantize, .gemm, .attention: 0
+    case .quantize, .gemm, .moeGemm, .attention: 0
     }
+  }
+}
+
+/// One element of C as an oracle makes it, and what its tolerance is taken of.
+package struct GemmElement: Sendable {
+  /// Of codes: in units of the scale, clamped, not rounded, without the 128 of u8.
+  package var value: Double
+  /// Σ|a·w|, scaled as the output is, plus |bias|, of what the activation takes.
+  package var magnitude: Double
+  /// What the activation gives; the sum itself without one.
+  package var activated: Double
+  /// The gated factor, and `magnitude` of it; 1 and 0 without.
+  package var up = 1.0
+  package var upMagnitude = 0.0
+  /// The residual that was added, or 0.
+  package var residual = 0.0
+
+  package init(
+    value: Double, magnitude: Double, activated: Double, up: Double = 1, upMagnitude: Double = 0, residual: Double = 0
+  ) {
+    self.value = value
+    self.magnitude = magnitude
+    self.activated = activated
+    self.up = up
+    self.upMagnitude = upMagnitude
+    self.residual = residual
+  }
+
+  init(_ element: wc_gemm_element) {
+    self.init(
+      value: element.value, magnitude: element.magnitude, activated: element.activated, up: element.up,
+      upMagnitude: element.up_magnitude, residual: element.residual)
   }
 }

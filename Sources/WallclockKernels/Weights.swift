@@ -73,6 +73,8 @@ public final class PackedWeights: Sendable {
   public let kernel: KernelDescriptor
   public let n: Int
   public let k: Int
+  /// For gated epilogues: each panel has gates and then their ups.
+  public let isGated: Bool
   /// Panels as the layout orders them.
   package let panels: AlignedBuffer<UInt8>
   package let panelBytes: Int
@@ -80,16 +82,23 @@ public final class PackedWeights: Sendable {
   package let scales: AlignedBuffer<Float>
   package let sums: AlignedBuffer<Int32>
 
-  /// - Throws: `KernelError.unsupported` when `kernel` does not serve the weights' format.
-  public init(_ weights: QuantizedWeights, for kernel: KernelDescriptor) throws(KernelError) {
+  /// - Parameter gated: W's rows are all gates and then all ups, which are brought together.
+  /// - Throws: `KernelError.unsupported` when `kernel` does not serve the weights' format, `shapeMismatch` when
+  ///   gated weights have an odd N.
+  public init(_ weights: QuantizedWeights, for kernel: KernelDescriptor, gated: Bool = false) throws(KernelError) {
     guard kernel.serves(weights.format) else {
       throw KernelError(.unsupported, "\(kernel.name) does not take \(weights.format) weights")
+    }
+    guard !gated || weights.n % 2 == 0 else {
+      throw KernelError(.shapeMismatch, "gated weights are half gates, half ups; found N=\(weights.n), an odd number")
     }
     self.kernel = kernel
     n = weights.n
     k = weights.k
+    isGated = gated
+    let rows = PackedRows(weights, kernel: kernel, gated: gated)
     var stride = 0
-    let bytes = unsafe wc_gemm_packed_bytes(kernel.row, n, k, &stride)
+    let bytes = unsafe wc_gemm_packed_bytes(kernel.row, rows.count, k, &stride)
     panelBytes = stride
     panels = AlignedBuffer<UInt8>(count: bytes)
     let paddedN = (n + kernel.nr - 1) / kernel.nr * kernel.nr
@@ -97,11 +106,11 @@ public final class PackedWeights: Sendable {
     scales = AlignedBuffer<Float>(count: perChannel ? paddedN : 0)
     sums = AlignedBuffer<Int32>(count: perChannel ? paddedN : 0)
     if perChannel {
-      for i in 0..<n { unsafe scales.unsafePointer[i] = weights.scales.unsafePointer[i] }
+      for i in 0..<rows.count { unsafe scales.unsafePointer[i] = rows.scales[i] }
     }
     try unsafe check(
       wc_gemm_pack(
-        kernel.row, n, k, weights.codes.unsafePointer, weights.scales.unsafePointer,
+        kernel.row, rows.count, k, rows.codes, rows.scales,
         panels.unsafePointer, perChannel ? sums.unsafePointer : nil),
       "packing \(n)×\(k) \(weights.format) weights for \(kernel.name)")
   }
@@ -111,6 +120,7 @@ public final class PackedWeights: Sendable {
     kernel = other.kernel
     n = other.n
     k = other.k
+    isGated = other.isGated
     panelBytes = other.panelBytes
     panels = unsafe AlignedBuffer(UnsafeBufferPointer(start: other.panels.unsafePointer, count: other.panels.count))
     scales = unsafe AlignedBuffer(UnsafeBufferPointer(start: other.scales.unsafePointer, count: other.scales.count))

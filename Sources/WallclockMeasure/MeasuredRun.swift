@@ -14,7 +14,7 @@ public enum MeasuredRun {
   public static func ceilingNames(for problem: Problem) -> [String] {
     let compute: String? =
       switch problem.op {
-      case .gemm:
+      case .gemm, .moeGemm:
         switch (problem.format.weights, problem.format.activations) {
         case (.int8, .int8), (.int8Grouped, .int8): "int8"
         case (.int4, .int8): "int4"

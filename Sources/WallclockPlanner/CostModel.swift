@@ -70,6 +70,8 @@ public struct CostModel: Sendable {
         let weight = Weight(n: problem.shape[.n], k: problem.shape[.k])
         gemms[Self.gemmKey(problem, threads), default: [:]][weight, default: []]
           .append(Curve.Point(x: problem.shape[.m], cost: cost))
+      // Known where it was measured, and nowhere else.
+      case .moeGemm: break
       case .attention:
         attentions[Self.attentionKey(problem, threads), default: []].append(measurement)
       case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
@@ -110,10 +112,11 @@ public struct CostModel: Sendable {
   ///   `tune` command that fills the gap.
   public func cost(of problem: Problem, threads: Int) throws(PlannerError) -> PredictedCost {
     if let known = exact[Exact(problem: problem, threads: threads)] { return known }
-    return switch problem.op {
-    case .gemm: try gemm(problem, threads)
-    case .attention: try attention(problem, threads)
-    case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool: try rowwise(problem, threads)
+    switch problem.op {
+    case .gemm: return try gemm(problem, threads)
+    case .moeGemm: throw .notMeasured(problem, threads: threads, "mixtures of experts are not predicted")
+    case .attention: return try attention(problem, threads)
+    case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool: return try rowwise(problem, threads)
     }
   }
 

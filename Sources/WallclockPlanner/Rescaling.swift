@@ -117,6 +117,11 @@ public struct Rescaling: Sendable {
       let output = lines(s[.m], s[.n]) * (problem.epilogue.contains(.residual) ? 2 : 1)
       return perRegion * (narrow == nil ? 1 : 2) + whole / linesInFlight.wholeActivations
         + (input + output) / threads / linesInFlight.rows
+    case .moeGemm:
+      // Narrowing, gates and ups, narrowing, the way back, sums.
+      let rows = s[.tokens] * s[.topK]
+      return perRegion * 5 + (lines(s[.tokens], s[.channels]) + lines(rows, s[.hidden])) / linesInFlight.wholeActivations
+        + lines(rows, s[.channels]) / threads / linesInFlight.rows
     case .attention:
       let operands = 4 * lines(s[.batch] * s[.tokens], s[.heads] * s[.headDim])
       return perRegion + operands / threads / linesInFlight.attention

@@ -62,6 +62,11 @@ struct TrialLimits: Equatable {
   /// Generous: every operand as f32 in each of the forms it passes through, and the oracle's f64.
   private static func operandBytes(of problem: Problem) -> Double {
     let s = problem.shape
+    if problem.op == .moeGemm {
+      let rows = Double(s[.tokens] * s[.topK])
+      let weights = 3 * Double(s[.experts]) * Double(s[.channels]) * Double(s[.hidden])
+      return 24 * (weights + rows * Double(s[.channels] + s[.hidden]))
+    }
     guard problem.op == .gemm else { return 8 * problem.bytes }
     let (m, n, k) = (Double(s[.m]), Double(s[.n]), Double(s[.k]))
     return 24 * (n * k + m * k + m * n)

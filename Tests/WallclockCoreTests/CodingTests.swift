@@ -45,15 +45,17 @@ import struct WallclockCore.Measurement
   }
 
   @Test func epilogues() throws {
-    for raw in 0...7 {
-      let epilogue = Epilogue(rawValue: raw)
+    #expect(Epilogue.all.combinations.count == 2 * 5 * 2 * 2 * 4)
+    for epilogue in Epilogue.all.combinations {
       #expect(Epilogue(epilogue.description) == epilogue)
       #expect(try roundTrip([epilogue]) == [epilogue])
     }
     #expect(Epilogue([]).description == "none")
     #expect(Epilogue([.bias, .gelu, .residual]).description == "bias+gelu+residual")
     #expect(Epilogue("residual+bias") == [.bias, .residual])
-    for text in ["", "+", "bias+", "bias++gelu", "relu", "none+bias"] { #expect(Epilogue(text) == nil, "\(text)") }
+    #expect(Epilogue("gated+silu+bf16") == [.silu, .gated, .bf16])
+    #expect(Epilogue([.gated, .geluTanh, .u8]).description == "gelu-tanh+gated+u8")
+    for text in ["", "+", "bias+", "bias++gelu", "tanh", "none+bias", "silu+relu", "bf16+s8"] { #expect(Epilogue(text) == nil, "\(text)") }
   }
 
   @Test func placements() throws {
@@ -69,6 +71,7 @@ import struct WallclockCore.Measurement
   private static let samples: [Problem] = [
     .gemm(.w4a8g32, m: 1, n: 2, k: 32, epilogue: [.bias, .gelu], state: .cold), .gemm(.f32, m: 0, n: 0, k: 0),
     .attention(batch: 2, tokens: 128, heads: 12, headDim: 32, mask: .causal),
+    .moeGemm(.w4a8g32, tokens: 3, channels: 64, hidden: 32, experts: 8, topK: 2, activation: .gelu),
   ] + [Op.quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool].map { .rowwise($0, rows: 3, channels: 5) }
 
   @Test(arguments: samples) func problemsRoundTrip(_ problem: Problem) throws {
@@ -140,7 +143,10 @@ import struct WallclockCore.Measurement
     #expect(try Problem(text: "gemm m=1  n=2 k=3") == .gemm(.f32, m: 1, n: 2, k: 3))
     for text in [
       "", "gemv m=1", "gemm m=1 n=2", "gemm w9 m=1 n=2 k=3", "gemm m=0 n=2 k=3", "gemm m=-1 n=2 k=3",
-      "gemm m=1 n=2 k=99999999999999999999", "gemm m= n=2 k=3", "gemm m=1 n=2 k=3 epilogue=relu",
+      "gemm m=1 n=2 k=99999999999999999999", "gemm m= n=2 k=3", "gemm m=1 n=2 k=3 epilogue=tanh", "gemm m=1 n=2 k=3 epilogue=silu+relu", "gemm m=1 n=3 k=3 epilogue=silu+gated",
+      "moe-gemm tokens=1 channels=8 hidden=8 experts=2 top-k=3", "moe-gemm tokens=1 channels=8 hidden=8 experts=2",
+      "moe-gemm w4a8-g32 tokens=1 channels=32 hidden=16 experts=2 top-k=1",
+      "moe-gemm tokens=1 channels=8 hidden=8 experts=2 top-k=1 epilogue=silu",
       "gemm w4a8-g32 m=1 n=2 k=33", "gemm m=1 n=2 k=3 state=tepid", "gemm m=16777216 n=16777216 k=16777216",
     ] {
       #expect(throws: ProblemTextError.self, "\(text)") { try Problem(text: text) }

@@ -11,8 +11,9 @@ private final class IdleExecutor: Executor {
 
 @Suite struct CheckTests {
   static let problems: [Problem] =
-    Format.all.map { .gemm($0, m: 5, n: 40, k: 128, epilogue: .bias) } + [
-      .attention(batch: 1, tokens: 9, heads: 2, headDim: 16), .rowwise(.layerNorm, rows: 7, channels: 33),
+    Format.all.map { .gemm($0, m: 5, n: 40, k: 128, epilogue: .bias) }
+    + Epilogue.all.combinations.filter { $0.contains(.bias) }.map { .gemm(.w8a8, m: 5, n: 40, k: 64, epilogue: $0) } + [
+      .moeGemm(.w8a8, tokens: 5, channels: 40, hidden: 24, experts: 4, topK: 2), .attention(batch: 1, tokens: 9, heads: 2, headDim: 16), .rowwise(.layerNorm, rows: 7, channels: 33),
       .rowwise(.gelu, rows: 7, channels: 33), .rowwise(.residual, rows: 7, channels: 33),
       .rowwise(.embedding, rows: 7, channels: 33), .rowwise(.meanPool, rows: 7, channels: 33),
       .rowwise(.quantize, rows: 7, channels: 33),

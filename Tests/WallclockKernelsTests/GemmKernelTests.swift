@@ -18,29 +18,30 @@ import WallclockTestSupport
     }
   }
 
+  private static func ends(_ kernel: KernelDescriptor, gated: Bool) -> [Epilogue] {
+    kernel.epilogues.combinations.filter { $0.contains(.gated) == gated }
+  }
+
   @Test(arguments: kernels) func matchesOracle(_ kernel: KernelDescriptor) throws {
     try requireRunnable(kernel)
     let caller = try GemmCaller(kernel)
-    let ends = kernel.epilogues.subsets
     let rows = kernel.edgeRows
     let columns = kernel.edgeColumns
     var turn = 0
     for k in kernel.edgeDepths {
       for pattern in Self.patterns(kernel) where pattern == .random || k > 1 {
         let oracle = GemmOracle(
-          a: kernel.a!, b: kernel.b!, rows: rows.last!, columns: columns.last!, k: k, pattern: pattern,
+          a: kernel.a!, b: kernel.b!, rows: rows.last!, columns: columns.last! + 1, k: k, pattern: pattern,
           seed: UInt64(k) &* 31 &+ 7)
-        for n in columns {
-          try caller.pack(oracle, n: n)
+        for (n, gated) in columns.flatMap({ [($0, false), ($0 + $0 % 2, true)] }) {
+          try caller.pack(oracle, n: n, gated: gated)
+          let ends = Self.ends(kernel, gated: gated)
           for m in rows {
             turn += 1
             caller.load(oracle, m: m, gap: turn % 3)
             for (index, split) in kernel.splits(of: k).enumerated() {
-              // All ends in one call; two in turn of those cut along K.
-              let chosen =
-                index == 0 && pattern == .random
-                ? ends : [ends[turn % ends.count], ends[(turn * 3 + 5) % ends.count], kernel.epilogues]
-              for epilogue in chosen {
+              let count = index == 0 && pattern == .random ? 6 : 2
+              for epilogue in Epilogue.some(of: ends, turn: turn, count: count) {
                 let wrong = caller.mismatch(
                   oracle, epilogue: epilogue, split: split, inPlace: turn % 2 == 0, gap: turn % 4)
                 try #require(wrong == nil, "\(kernel.name), \(pattern): \(wrong!)")
@@ -58,12 +59,14 @@ import WallclockTestSupport
     let caller = try GemmCaller(kernel)
     for k in kernel.edgeDepths where k <= 130 {
       let oracle = GemmOracle(
-        a: kernel.a!, b: kernel.b!, rows: 3, columns: 5, k: k, pattern: .random, seed: 11)
-      try caller.pack(oracle, n: 5)
-      caller.load(oracle, m: 3, gap: 1)
-      for epilogue in kernel.epilogues.subsets {
-        let wrong = caller.referenceMismatch(oracle, epilogue: epilogue)
-        try #require(wrong == nil, "\(kernel.name): \(wrong!)")
+        a: kernel.a!, b: kernel.b!, rows: 4, columns: 6, k: k, pattern: .random, seed: 11)
+      for gated in [false, true] {
+        try caller.pack(oracle, n: gated ? 6 : 5, gated: gated)
+        caller.load(oracle, m: 4, gap: 1)
+        for epilogue in Self.ends(kernel, gated: gated) {
+          let wrong = caller.referenceMismatch(oracle, epilogue: epilogue)
+          try #require(wrong == nil, "\(kernel.name): \(wrong!)")
+        }
       }
     }
   }
@@ -77,14 +80,16 @@ import WallclockTestSupport
     for row in [0, kernel.mr - 1, m - 1] {
       for value in [Float.nan, .infinity, -.infinity] {
         var oracle = GemmOracle(
-          a: kernel.a!, b: kernel.b!, rows: m, columns: n, k: k, pattern: .random, seed: 3)
+          a: kernel.a!, b: kernel.b!, rows: m, columns: n + n % 2, k: k, pattern: .random, seed: 3)
         if oracle.isInteger { oracle.poisonRow(row) } else { oracle.setActivation(row, k / 2, value) }
-        try caller.pack(oracle, n: n)
-        caller.load(oracle, m: m, gap: 1)
-        for epilogue in kernel.epilogues.subsets {
-          for split in kernel.splits(of: k) {
-            let wrong = caller.mismatch(oracle, epilogue: epilogue, split: split, gap: 1)
-            try #require(wrong == nil, "\(kernel.name), \(value) in row \(row): \(wrong!)")
+        for gated in [false, true] {
+          try caller.pack(oracle, n: n + n % 2, gated: gated)
+          caller.load(oracle, m: m, gap: 1)
+          for (index, epilogue) in Self.ends(kernel, gated: gated).enumerated() {
+            for split in kernel.splits(of: k) where index % 3 == row % 3 {
+              let wrong = caller.mismatch(oracle, epilogue: epilogue, split: split, gap: 1)
+              try #require(wrong == nil, "\(kernel.name), \(value) in row \(row): \(wrong!)")
+            }
           }
         }
       }
@@ -103,7 +108,7 @@ import WallclockTestSupport
       try caller.pack(oracle, n: kernel.nr + 1)
       for m in [1, kernel.mr + 1] {
         caller.load(oracle, m: m, gap: 0)
-        for epilogue in kernel.epilogues.subsets {
+        for epilogue in Self.ends(kernel, gated: false) {
           let wrong = caller.mismatch(oracle, epilogue: epilogue, split: [19], gap: 2)
           try #require(wrong == nil, "\(kernel.name), NaN in column \(column): \(wrong!)")
         }
@@ -126,14 +131,59 @@ import WallclockTestSupport
     unsafe args.n = 1
     status = unsafe gemm(&args)
     #expect(status == WC_INVALID_ARGUMENT, "no C")
+    var any: Float = 7
+    try unsafe refusesBadEnds(kernel, &args, c: &any)
     var c: Float = 7
     let k = kernel.blockStep
     unsafe args.k = k
     status = unsafe withUnsafeMutablePointer(to: &c) { c in
-      unsafe args.c = c
+      unsafe args.c = UnsafeMutableRawPointer(c)
       return unsafe gemm(&args)
     }
     #expect(status == WC_INVALID_ARGUMENT, "no A")
     #expect(c == 7)
+  }
+
+  private func refusesBadEnds(_ kernel: KernelDescriptor, _ args: inout wc_gemm_args, c: inout Float) throws {
+    let bad: [(Epilogue, String)] = [
+      ([.silu, .gelu], "two activations"), ([.bf16, .s8], "two conversions"), (.s8, "codes without a scale"),
+      (.gated, "one gate and no up"), (.bias, "no bias"), (.residual, "no residual"),
+      (Epilogue(rawValue: 1 << 20), "an end that is none"),
+    ]
+    for (epilogue, why) in bad {
+      let status = unsafe withUnsafeMutablePointer(to: &c) { c in
+        unsafe args.c = UnsafeMutableRawPointer(c)
+        unsafe args.epilogue = UInt32(epilogue.rawValue)
+        return unsafe kernel.row.pointee.gemm!(&args)
+      }
+      #expect(status == WC_INVALID_ARGUMENT, "\(kernel.name): \(why)")
+    }
+    unsafe args.epilogue = 0
+    unsafe args.c = nil
+    #expect(c == 7)
+  }
+
+  /// Activations over their whole range: C is what the epilogue makes of the bias, nothing being multiplied.
+  @Test(arguments: kernels) func activatesLikeTheOracle(_ kernel: KernelDescriptor) throws {
+    try requireRunnable(kernel)
+    let caller = try GemmCaller(kernel)
+    let inputs = KernelCases.activationInputs
+    for first in stride(from: 0, to: inputs.count, by: 500) {
+      let x = Array(inputs[first..<min(inputs.count, first + 500)])
+      var oracle = GemmOracle(a: kernel.a!, b: kernel.b!, rows: 2, columns: x.count, k: 0, pattern: .random, seed: 1)
+      oracle.bias = x
+      try caller.pack(oracle, n: x.count)
+      for m in 1...2 {
+        caller.load(oracle, m: m, gap: 0)
+        for epilogue in [.gelu, .geluTanh, .silu, .relu] as [Epilogue] {
+          for conversion in [[], .bf16, .s8] as [Epilogue] {
+            let ends: Epilogue = [.bias, epilogue, conversion]
+            let wrong = caller.mismatch(oracle, epilogue: ends, split: [0], gap: 0)
+            try #require(wrong == nil, "\(kernel.name): \(wrong!)")
+          }
+        }
+      }
+    }
+    report(kernel, "\(inputs.count) values, \(caller.calls) calls")
   }
 }

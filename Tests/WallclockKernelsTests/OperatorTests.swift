@@ -71,29 +71,33 @@ import WallclockThreads
   @Test(arguments: KernelTable.all.filter { $0.op == .gemm })
   func gemmHasTheSameBitsForAnyWorkers(_ kernel: KernelDescriptor) throws {
     try requireRunnable(kernel)
-    let (m, n, k) = (3 * kernel.mr + 1, 5 * kernel.nr + 3, 384)
+    let (m, n, k) = (3 * kernel.mr + 1, 5 * kernel.nr + 4, 384)
     let format = try #require(Format.all.first { kernel.serves($0) })
-    let weights = try PackedWeights(
-      QuantizedWeights(Self.random(n * k, seed: 1), n: n, k: k, format: format), for: kernel)
-    let knobs: [Knob: Int] = [.mc: kernel.mr + 1, .nc: 2 * kernel.nr, .kc: 128, .prefetch: 256]
-    let ends: Epilogue = [.bias, .gelu, .residual]
-    let gemm = try GemmOperator(
-      kernel: kernel, knobs: knobs, weights: weights, bias: Self.random(n, seed: 2), epilogue: ends,
-      isas: testedISAs)
-    let a = Self.random(m * k, seed: 3)
-    let residual = Self.random(m * n, seed: 4)
+    for ends in [[.bias, .gelu, .residual], [.bias, .silu, .gated, .bf16], [.geluTanh, .gated, .u8]] as [Epilogue] {
+      let weights = try PackedWeights(
+        QuantizedWeights(Self.random(n * k, seed: 1), n: n, k: k, format: format), for: kernel,
+        gated: ends.contains(.gated))
+      let knobs: [Knob: Int] = [.mc: kernel.mr + 1, .nc: 2 * kernel.nr, .kc: 128, .prefetch: 256]
+      let gemm = try GemmOperator(
+        kernel: kernel, knobs: knobs, weights: weights,
+        bias: ends.contains(.bias) ? Self.random(n, seed: 2) : AlignedBuffer(count: 0), epilogue: ends, isas: testedISAs)
+      let outputs = ends.outputs(n: n)
+      let codeScales = AlignedBuffer<Float>([0.05])
+      let a = Self.random(m * k, seed: 3)
+      let residual = Self.random(m * n, seed: 4)
 
-    func run(_ executor: any Executor) -> [UInt32] {
-      let c = AlignedBuffer<Float>(count: m * n)
-      unsafe gemm.run(
-        m: m, a: a.unsafePointer, lda: k, c: c.unsafePointer, ldc: n, residual: residual.unsafePointer,
-        ldr: n, workspace: GemmWorkspace(), on: executor)
-      return Self.bits(c)
-    }
-    let serial = run(SerialExecutor())
-    #expect(!serial.allSatisfy { $0 == 0 })
-    for (name, executor) in try Self.executors() {
-      #expect(run(executor) == serial, "\(kernel.name), \(name)")
+      func run(_ executor: any Executor) -> [UInt32] {
+        let c = AlignedBuffer<Float>(count: m * outputs)
+        unsafe gemm.run(
+          m: m, a: a.unsafePointer, lda: k, c: c.unsafePointer, ldc: outputs, residual: residual.unsafePointer,
+          ldr: outputs, codeScales: codeScales.unsafePointer, codeScaleStep: 0, workspace: GemmWorkspace(), on: executor)
+        return Self.bits(c)
+      }
+      let serial = run(SerialExecutor())
+      #expect(!serial.allSatisfy { $0 == 0 })
+      for (name, executor) in try Self.executors() {
+        #expect(run(executor) == serial, "\(kernel.name), \(ends), \(name)")
+      }
     }
     report(kernel, "\(m)×\(n)×\(k) on 5 executors")
   }
@@ -183,7 +187,9 @@ import WallclockThreads
     #expect(try codeOfGemm(bias: 16, epilogue: .bias) == nil)
     #expect(try codeOfGemm(bias: 15, epilogue: .bias) == .shapeMismatch)
     #expect(try codeOfGemm(bias: 16) == .shapeMismatch)
-    #expect(try codeOfGemm(epilogue: Epilogue(rawValue: 64)) == .unsupported)
+    #expect(try codeOfGemm(epilogue: Epilogue(rawValue: 1 << 20)) == .unsupported)
+    #expect(try codeOfGemm(epilogue: [.silu, .relu]) == .unsupported)
+    #expect(try codeOfGemm(epilogue: [.silu, .gated]) == .shapeMismatch, "packed without its gates")
     for knob in [Knob.bq, .bk, .rows] { #expect(try codeOfGemm(knobs: [knob: 8]) == .badKnob) }
     for knob in [Knob.mc, .nc, .kc] {
       for value in [0, -1, Int.min, Int.max] { #expect(try codeOfGemm(knobs: [knob: value]) == .badKnob) }

@@ -23,19 +23,30 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
     random.integer(1...Swift.max(1, largest >> random.integer(0...5)))
   }
   let state = OperandState.allCases.randomElement(using: &random)!
-  switch random.integer(0...9) {
+  switch random.integer(0...10) {
   case 0...5:
     let format = Format.all.randomElement(using: &random)!
     let group = format.groupSize ?? 1
     let k = (size() + group - 1) / group * group
+    let epilogue = Epilogue.all.combinations.randomElement(using: &random)!
+    let n = size()
     return .gemm(
-      format, m: size(), n: size(), k: k, epilogue: Epilogue(rawValue: random.integer(0...7)), state: state)
+      format, m: size(), n: epilogue.contains(.gated) ? n + n % 2 : n, k: k, epilogue: epilogue, state: state)
+  case 10:
+    let format = Format.all.randomElement(using: &random)!
+    let group = format.groupSize ?? 1
+    func inner() -> Int { (size() + group - 1) / group * group }
+    let experts = random.integer(1...9)
+    return .moeGemm(
+      format, tokens: random.integer(1...40), channels: inner(), hidden: inner(), experts: experts,
+      topK: random.integer(1...experts),
+      activation: [[], .silu, .gelu, .geluTanh, .relu].randomElement(using: &random)!, state: state)
   case 6, 7:
     return .attention(
       batch: random.integer(1...3), tokens: size(), heads: random.integer(1...4),
       headDim: random.integer(1...80), mask: Mask.allCases.randomElement(using: &random)!)
   default:
-    let ops = Op.allCases.filter { $0 != .gemm && $0 != .attention }
+    let ops = Op.allCases.filter { $0.kernelOp != .gemm && $0 != .attention }
     return .rowwise(ops.randomElement(using: &random)!, rows: size(), channels: size())
   }
 }
@@ -71,16 +82,29 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
       let k = problem.shape[.k]
       let n = min(problem.shape[.n], 2)
       let weights = try PackedWeights(
-        QuantizedWeights(AlignedBuffer<Float>(count: n * k), n: n, k: k, format: problem.format), for: kernel)
+        QuantizedWeights(AlignedBuffer<Float>(count: n * k), n: n, k: k, format: problem.format), for: kernel,
+        gated: problem.epilogue.contains(.gated))
       _ = try GemmOperator(
         kernel: kernel, knobs: knobs, weights: weights,
         bias: AlignedBuffer(count: problem.epilogue.contains(.bias) ? n : 0), epilogue: problem.epilogue,
         isas: isas)
+    case .moeGemm:
+      // The fewest channels inside do.
+      let (channels, hidden) = (problem.shape[.channels], problem.format.groupSize ?? 1)
+      _ = try MoEOperator(
+        kernel: kernel, knobs: knobs,
+        gateUp: [PackedWeights(zeros(n: 2 * hidden, k: channels, problem.format), for: kernel, gated: true)],
+        down: [PackedWeights(zeros(n: channels, k: hidden, problem.format), for: kernel)],
+        activation: problem.epilogue.intersection(.activations), isas: isas)
     case .attention:
       _ = try AttentionOperator(kernel: kernel, knobs: knobs, isas: isas)
     default:
       _ = try RowwiseOperator(problem.op, kernel: kernel, knobs: knobs, isas: isas)
     }
+  }
+
+  private func zeros(n: Int, k: Int, _ format: Format) throws -> QuantizedWeights {
+    try QuantizedWeights(AlignedBuffer<Float>(count: n * k), n: n, k: k, format: format)
   }
 
   @Test func everyScheduleIsOneAnOperatorTakes() throws {

@@ -40,9 +40,11 @@ package struct GemmOracle {
   private var zeroPoints: [Int] = []
   /// Per column for s8, per column and group for q4 (exact in f16).
   package private(set) var weightScales: [Float] = []
-  package private(set) var bias: [Float] = []
+  package var bias: [Float] = []
   /// rows×columns.
   package private(set) var residual: [Float] = []
+  /// Per row: what a code of the output counts. One row in five has none.
+  package private(set) var codeScales: [Float] = []
 
   /// rows×columns: A·W, scaled.
   private var products: [Double] = []
@@ -98,6 +100,7 @@ package struct GemmOracle {
     }
     bias = (0..<columns).map { _ in random.signed() * 4 }
     residual = (0..<rows * columns).map { _ in random.signed() * 4 }
+    codeScales = (0..<rows).map { $0 % 5 == 3 ? 0 : 0.01 + abs(random.signed()) * 0.2 }
     sum()
   }
 
@@ -250,8 +253,7 @@ package struct GemmOracle {
 
   // MARK: - What C should be
 
-  /// For integer A: the value before GELU and residual, to the bit, as the ABI's epilogue arithmetic
-  /// has it.
+  /// For integer A: the value before the activation, to the bit, as the ABI's epilogue arithmetic has it.
   package func exactSum(_ i: Int, _ j: Int, _ epilogue: Epilogue) -> Float {
     let bias = epilogue.contains(.bias) ? bias[j] : 0
     let sum = integerSums[i * columns + j]
@@ -263,30 +265,63 @@ package struct GemmOracle {
     return b == .s8g32 ? sum + bias : bias.addingProduct(sum, activationScales[i])
   }
 
-  /// C[i, j] in f64 and the Σ of magnitudes its tolerance is taken of.
-  package func value(_ i: Int, _ j: Int, _ epilogue: Epilogue) -> (value: Double, magnitude: Double) {
-    var value = products[i * columns + j]
-    var magnitude = magnitudes[i * columns + j]
-    if epilogue.contains(.bias) {
-      value += Double(bias[j])
-      magnitude += Double(abs(bias[j]))
-    }
-    if epilogue.contains(.gelu) { value = exactGELU(value) }
-    if epilogue.contains(.residual) { value += Double(residual[i * columns + j]) }
-    return (value, magnitude)
+  private func biased(_ i: Int, _ j: Int, _ epilogue: Epilogue) -> (value: Double, magnitude: Double) {
+    let at = i * columns + j
+    guard epilogue.contains(.bias) else { return (products[at], magnitudes[at]) }
+    return (products[at] + Double(bias[j]), magnitudes[at] + Double(abs(bias[j])))
   }
 
+  /// What a GEMM of the first `n` columns makes of row i and output j, in f64. Gated, columns below n/2 are
+  /// gates and the others ups.
+  package func element(_ i: Int, _ j: Int, _ epilogue: Epilogue, n: Int) -> GemmElement {
+    let own = biased(i, j, epilogue)
+    let up = epilogue.contains(.gated) ? biased(i, n / 2 + j, epilogue) : (1, 0)
+    return finishedElement(
+      own, up: up, epilogue, residual: residual[i * columns + j], codeScale: codeScales[i])
+  }
+
+  /// What a code of row i counts, for an epilogue that makes codes.
+  package func codeScale(_ i: Int) -> Double { Double(codeScales[i]) }
+
   /// The error of `found` as a fraction of what `Tolerance` allows; NaN must be NaN.
-  package func excess(_ found: Float, _ i: Int, _ j: Int, _ epilogue: Epilogue, _ kernel: KernelDescriptor) -> Double {
-    let (expected, magnitude) = value(i, j, epilogue)
+  package func excess(
+    _ found: Double, _ i: Int, _ j: Int, _ epilogue: Epilogue, n: Int, _ kernel: KernelDescriptor
+  ) -> Double {
+    let element = element(i, j, epilogue, n: n)
+    let expected = element.value
     if expected.isNaN || found.isNaN { return expected.isNaN && found.isNaN ? 0 : .infinity }
-    if Double(found) == expected { return 0 }
-    let allowed = Tolerance.gemm(
-      kernel, k: k, epilogue: epilogue, value: expected, magnitude: magnitude,
-      residual: epilogue.contains(.residual) ? Double(residual[i * columns + j]) : 0)
-    let ratio = abs(Double(found) - expected) / allowed
+    if found == expected { return 0 }
+    let allowed = Tolerance.gemm(kernel, k: k, epilogue: epilogue, element, scale: codeScale(i))
+    let ratio = abs(found - expected) / allowed
     return ratio.isNaN ? .infinity : ratio
   }
+}
+
+/// The epilogue after the bias, in f64. Codes are in units of their scale, clamped, not rounded, 0 for NaN and
+/// for a scale that is not a positive normal number.
+package func finishedElement(
+  _ own: (value: Double, magnitude: Double), up: (value: Double, magnitude: Double), _ epilogue: Epilogue,
+  residual: Float, codeScale: Float
+) -> GemmElement {
+  let activated = exactActivation(epilogue, own.value)
+  let added = epilogue.contains(.residual) ? Double(residual) : 0
+  var value = activated * up.value + added
+  if epilogue.contains(.s8) || epilogue.contains(.u8) {
+    let usable = codeScale >= .leastNormalMagnitude && !value.isNaN
+    value = usable ? min(max(value * Double(1 / codeScale), -127), 127) : 0
+  }
+  return GemmElement(
+    value: value, magnitude: own.magnitude, activated: activated, up: up.value, upMagnitude: up.magnitude,
+    residual: added)
+}
+
+package func exactActivation(_ epilogue: Epilogue, _ x: Double) -> Double {
+  if epilogue.contains(.gelu) { return exactGELU(x) }
+  if epilogue.contains(.relu) { return x < 0 ? 0 : x }
+  guard !epilogue.isDisjoint(with: [.silu, .geluTanh]) else { return x }
+  if x == -.infinity { return 0 }
+  let z = epilogue.contains(.silu) ? x : 2 * (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)
+  return x / (1 + exp(-z))
 }
 
 /// x·Φ(x), without the cancellation of 1 + erf for negative x.

@@ -45,6 +45,10 @@ extension KernelCases {
       GemmShape(m: 50, n: 70, k: 200, split: 96, epilogue: [.bias, .gelu]), GemmShape(m: 35, n: 33, k: 128, extreme: true),
       // Panels enough to run abreast, and some left over.
       GemmShape(m: 1, n: 577, k: 66, split: 32, epilogue: [.bias, .gelu]), GemmShape(m: 2, n: 345, k: 32, epilogue: .residual),
+      GemmShape(m: 7, n: 106, k: 33, epilogue: [.bias, .silu, .gated]),
+      GemmShape(m: 1, n: 578, k: 34, epilogue: [.geluTanh, .gated, .residual, .bf16]),
+      GemmShape(m: 9, n: 51, k: 40, split: 32, epilogue: [.bias, .relu, .s8]),
+      GemmShape(m: 5, n: 70, k: 24, epilogue: [.silu, .gated, .u8]),
     ]
   }
 
@@ -202,34 +206,36 @@ extension KernelCases {
     guard let row = KernelTable.all.first(where: { $0.name.hasPrefix(family + "_") }) else { return }
     var arrays = operands
     let bias = (0..<n).map { _ in random.signed() }
-    let residual = (0..<m * n).map { _ in random.signed() }
+    let outputs = ends.outputs(n: n)
+    let residual = (0..<m * outputs).map { _ in random.signed() }
+    let codeScales = (0..<m).map { _ in 0.004 + abs(random.signed()) * 0.02 }
     if ends.contains(.bias) { arrays.append(.input("bias", bias, columns: n)) }
+    if ends.outputType == .s8 || ends.outputType == .u8 { arrays.append(.input("c_scale", codeScales, columns: m)) }
+    func biased(_ i: Int, _ j: Int) -> (value: Double, magnitude: Double) {
+      let (sum, magnitude) = product(i, j)
+      return ends.contains(.bias) ? (sum + Double(bias[j]), magnitude + abs(Double(bias[j]))) : (sum, magnitude)
+    }
     var expected: [Double] = []
     var bounds: [Double] = []
     for i in 0..<m {
-      for j in 0..<n {
-        var (value, magnitude) = product(i, j)
-        if ends.contains(.bias) {
-          value += Double(bias[j])
-          magnitude += abs(Double(bias[j]))
-        }
-        if ends.contains(.gelu) { value = gelu(value) }
-        let added = ends.contains(.residual) ? Double(residual[i * n + j]) : 0
-        value += added
-        expected.append(value)
+      for j in 0..<outputs {
+        let element = finishedElement(
+          biased(i, j), up: ends.contains(.gated) ? biased(i, n / 2 + j) : (1, 0), ends,
+          residual: residual[i * outputs + j], codeScale: codeScales[i])
+        expected.append(element.value)
         bounds.append(
-          Tolerance.gemm(
-            row, k: shape.k, epilogue: ends, value: value, magnitude: magnitude, residual: added))
+          Tolerance.gemm(row, k: shape.k, epilogue: ends, element, scale: Double(codeScales[i])))
       }
     }
-    // The residual is where C goes, as the runtime calls it.
+    // The residual is where C goes, as the runtime calls it, when that is f32.
+    let inPlace = ends.contains(.residual) && ends.outputType == .f32
+    if ends.contains(.residual), !inPlace {
+      arrays.append(.input("residual", residual, rows: m, columns: outputs, stride: outputs + 1))
+    }
     arrays.append(
-      ends.contains(.residual)
-        ? .inPlace(
-          "c", alias: "residual", residual, rows: m, columns: n, stride: n + 3,
-          .elementwise(expected, bounds: bounds))
-        : .output("c", Float.self, rows: m, columns: n, stride: n + 3, .elementwise(expected, bounds: bounds))
-    )
+      .gemmOutput(
+        ends, rows: m, columns: outputs, stride: outputs + 3, .within(expected, bounds: bounds),
+        inPlace: inPlace ? residual : nil))
     var label = "m=\(m) n=\(n) k=\(shape.k)"
     if shape.split > 0 { label += " k_block=\(shape.split)" }
     if !ends.isEmpty { label += " ends=\(ends.rawValue)" }
@@ -239,7 +245,7 @@ extension KernelCases {
         kernel: family + "_*", label: label,
         scalars: [
           "m": Double(m), "n": Double(n), "k": Double(shape.k), "k_block": Double(shape.split),
-          "gelu": ends.contains(.gelu) ? 1 : 0, "prefetch": shape.split > 0 ? 512 : 0,
+          "epilogue": Double(ends.rawValue), "prefetch": shape.split > 0 ? 512 : 0,
         ], arrays: arrays))
   }
 

@@ -255,12 +255,28 @@ class call {
       return "bad case: weight_scales have to be f32, n × 1 or n × k/g, without gaps";
     }
 
+    const uint32_t epilogue = static_cast<uint32_t>(case_.size("epilogue"));
+    const bool gated = epilogue & WC_EPILOGUE_gated;
+    // Gated: whole panels, gates beside their ups.
+    const size_t columns = gated ? (n + kernel_.nr - 1) / kernel_.nr * kernel_.nr : n;
+    const auto arranged = [&](const char *name, size_t row_bytes) -> const unsigned char * {
+      const unsigned char *given = pointer<const unsigned char>(name);
+      if (!gated || !given || row_bytes == 0) return given;
+      unsigned char *to = more(name, columns * row_bytes);
+      memset(to, 0, columns * row_bytes);
+      for (size_t row = 0; row < n; ++row) {
+        memcpy(to + wc_gemm_gated_column(&kernel_, n, row) * row_bytes, given + row * row_bytes, row_bytes);
+      }
+      return to;
+    };
     size_t panel_bytes = 0;
-    const size_t packed_bytes = wc_gemm_packed_bytes(&kernel_, n, k, &panel_bytes);
+    const size_t packed_bytes = wc_gemm_packed_bytes(&kernel_, columns, k, &panel_bytes);
     unsigned char *packed = more("packed weights", packed_bytes);
-    int32_t *sums = reinterpret_cast<int32_t *>(more("b_sum", kernel_.b == WC_TYPE_s8 ? n * sizeof(int32_t) : 0));
-    const float *scale_values = pointer<const float>("weight_scales");
-    if (wc_gemm_pack(&kernel_, n, k, pointer<const void>("weights"), scale_values, packed, sums) != WC_OK) {
+    int32_t *sums =
+        reinterpret_cast<int32_t *>(more("b_sum", kernel_.b == WC_TYPE_s8 ? columns * sizeof(int32_t) : 0));
+    const auto *scale_values =
+        reinterpret_cast<const float *>(arranged("weight_scales", scaled ? scales->columns * sizeof(float) : 0));
+    if (wc_gemm_pack(&kernel_, columns, k, arranged("weights", k * code_bytes), scale_values, packed, sums) != WC_OK) {
       return "packing failed";
     }
 
@@ -275,12 +291,13 @@ class call {
     g.b_panel_bytes = panel_bytes;
     g.b_scale = kernel_.b == WC_TYPE_s8 ? scale_values : nullptr;
     g.b_sum = sums;
-    g.bias = pointer<const float>("bias");
+    g.bias = reinterpret_cast<const float *>(arranged("bias", sizeof(float)));
     g.residual = pointer<const float>("residual", &g.ldr);
-    g.c = pointer<float>("c", &g.ldc);
+    g.c = pointer<void>("c", &g.ldc);
+    g.c_scale = pointer<const float>("c_scale");
+    g.c_scale_step = 1;
     g.prefetch = static_cast<uint32_t>(case_.size("prefetch"));
-    g.epilogue = (g.bias ? WC_EPILOGUE_bias : 0u) | (case_.size("gelu") ? WC_EPILOGUE_gelu : 0u) |
-                 (g.residual ? WC_EPILOGUE_residual : 0u);
+    g.epilogue = epilogue;
     if (g.epilogue & ~kernel_.epilogues) return "bad case: the row does not have this epilogue";
 
     size_t block = case_.size("k_block");

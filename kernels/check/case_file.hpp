@@ -34,12 +34,12 @@
 // Scalars and arrays are named as the fields of the argument struct. Leading dimensions are not
 // scalars: they are the strides of the arrays. What a row's own layout decides is made by the runner:
 //
-//   gemm       scalars  m n k, gelu (0 or 1), prefetch, k_block (0 = all of K in one call; otherwise
+//   gemm       scalars  m n k, epilogue (bits), prefetch, k_block (0 = all of K in one call; otherwise
 //                       K is split over calls through `acc`, rounded up to what the row can split)
 //              arrays   a (rows padded with zeros to a multiple of kr), a_scale (s8g32: m × k/32), a_offset, a_sum, bias,
-//                       residual, c; weights: n × k codes as wc_weights_quantize makes them;
-//                       weight_scales: n × 1 or n × k/g. The runner packs; a bias or residual that is
-//                       there is part of the epilogue.
+//                       residual, c_scale (one a row), c; weights: n × k codes as wc_weights_quantize
+//                       makes them; weight_scales: n × 1 or n × k/g. The runner packs; of a gated
+//                       epilogue all gates come first, then all ups.
 //   attention  scalars  tq tk d q_first tq_total scale causal bq bk
 //              arrays   q k v o
 //   row-wise   scalars  rows columns epsilon group ld_scale table_count normalize

@@ -59,13 +59,41 @@ WC_INLINE void gelu_each_avx2(__m256 (&x)[count]) {
   exp2_nonpositive_each_avx2(low);
   WC_EACH x[i] = _mm256_fnmadd_ps(t[i], low[i], _mm256_max_ps(_mm256_setzero_ps(), x[i]));
 }
-#undef WC_EACH
 
-WC_INLINE __m256 gelu_avx2(__m256 x) {
-  __m256 one[1] = {x};
-  gelu_each_avx2(one);
-  return one[0];
+// x·σ(z), see times_logistic_scalar. NaN passes: max returns its second operand.
+// By sign alone: −0·2^w is −0 too.
+template <int count>
+WC_INLINE void times_logistic_each_avx2(__m256 (&x)[count], __m256 (&w)[count]) {
+  exp2_nonpositive_each_avx2(w);
+  WC_EACH x[i] = _mm256_max_ps(_mm256_set1_ps(-logistic_far), x[i]);
+  WC_EACH x[i] = _mm256_blendv_ps(x[i], _mm256_mul_ps(x[i], w[i]), x[i]);
+  WC_EACH w[i] = _mm256_add_ps(_mm256_set1_ps(1.0f), w[i]);
+  WC_EACH x[i] = _mm256_div_ps(x[i], w[i]);
 }
+
+template <int count>
+WC_INLINE void silu_each_avx2(__m256 (&x)[count]) {
+  __m256 w[count];
+  WC_EACH w[i] = _mm256_or_ps(_mm256_set1_ps(-0.0f), x[i]);
+  WC_EACH w[i] = _mm256_mul_ps(w[i], _mm256_set1_ps(log2_e));
+  times_logistic_each_avx2(x, w);
+}
+
+template <int count>
+WC_INLINE void gelu_tanh_each_avx2(__m256 (&x)[count]) {
+  __m256 t[count], w[count];
+  WC_EACH t[i] = _mm256_or_ps(_mm256_set1_ps(-0.0f), x[i]);
+  WC_EACH w[i] = _mm256_mul_ps(t[i], t[i]);
+  WC_EACH w[i] = _mm256_fmadd_ps(_mm256_set1_ps(gelu_tanh_c3), w[i], _mm256_set1_ps(gelu_tanh_c1));
+  WC_EACH w[i] = _mm256_mul_ps(t[i], w[i]);
+  times_logistic_each_avx2(x, w);
+}
+
+template <int count>
+WC_INLINE void relu_each_avx2(__m256 (&x)[count]) {
+  WC_EACH x[i] = _mm256_max_ps(_mm256_setzero_ps(), x[i]);
+}
+#undef WC_EACH
 
 }  // namespace wc
 WC_TARGET_END

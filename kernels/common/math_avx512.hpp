@@ -59,13 +59,42 @@ WC_INLINE void gelu_each_avx512(__m512 (&x)[count]) {
   exp2_nonpositive_each_avx512(low);
   WC_EACH x[i] = _mm512_fnmadd_ps(t[i], low[i], _mm512_max_ps(_mm512_setzero_ps(), x[i]));
 }
-#undef WC_EACH
 
-WC_INLINE __m512 gelu_avx512(__m512 x) {
-  __m512 one[1] = {x};
-  gelu_each_avx512(one);
-  return one[0];
+// x·σ(z), see times_logistic_scalar. NaN passes: max returns its second operand.
+template <int count>
+WC_INLINE void times_logistic_each_avx512(__m512 (&x)[count], __m512 (&w)[count]) {
+  __mmask16 below[count];
+  WC_EACH below[i] = _mm512_cmp_ps_mask(x[i], _mm512_setzero_ps(), _CMP_LT_OQ);
+  exp2_nonpositive_each_avx512(w);
+  WC_EACH x[i] = _mm512_max_ps(_mm512_set1_ps(-logistic_far), x[i]);
+  WC_EACH x[i] = _mm512_mask_mul_ps(x[i], below[i], x[i], w[i]);
+  WC_EACH w[i] = _mm512_add_ps(_mm512_set1_ps(1.0f), w[i]);
+  WC_EACH x[i] = _mm512_div_ps(x[i], w[i]);
 }
+
+template <int count>
+WC_INLINE void silu_each_avx512(__m512 (&x)[count]) {
+  __m512 w[count];
+  WC_EACH w[i] = _mm512_or_ps(_mm512_set1_ps(-0.0f), x[i]);
+  WC_EACH w[i] = _mm512_mul_ps(w[i], _mm512_set1_ps(log2_e));
+  times_logistic_each_avx512(x, w);
+}
+
+template <int count>
+WC_INLINE void gelu_tanh_each_avx512(__m512 (&x)[count]) {
+  __m512 t[count], w[count];
+  WC_EACH t[i] = _mm512_or_ps(_mm512_set1_ps(-0.0f), x[i]);
+  WC_EACH w[i] = _mm512_mul_ps(t[i], t[i]);
+  WC_EACH w[i] = _mm512_fmadd_ps(_mm512_set1_ps(gelu_tanh_c3), w[i], _mm512_set1_ps(gelu_tanh_c1));
+  WC_EACH w[i] = _mm512_mul_ps(t[i], w[i]);
+  times_logistic_each_avx512(x, w);
+}
+
+template <int count>
+WC_INLINE void relu_each_avx512(__m512 (&x)[count]) {
+  WC_EACH x[i] = _mm512_max_ps(_mm512_setzero_ps(), x[i]);
+}
+#undef WC_EACH
 
 }  // namespace wc
 WC_TARGET_END

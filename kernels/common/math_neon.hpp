@@ -56,13 +56,39 @@ WC_INLINE void gelu_each_neon(float32x4_t (&x)[count]) {
   exp2_nonpositive_each_neon(low);
   WC_EACH x[i] = vfmsq_f32(positive_part_neon(x[i]), t[i], low[i]);
 }
-#undef WC_EACH
 
-WC_INLINE float32x4_t gelu_neon(float32x4_t x) {
-  float32x4_t one[1] = {x};
-  gelu_each_neon(one);
-  return one[0];
+// x·σ(z), see times_logistic_scalar. NaN passes through FMAX.
+template <int count>
+WC_INLINE void times_logistic_each_neon(float32x4_t (&x)[count], float32x4_t (&w)[count]) {
+  exp2_nonpositive_each_neon(w);
+  WC_EACH x[i] = vmaxq_f32(vdupq_n_f32(-logistic_far), x[i]);
+  WC_EACH x[i] = vbslq_f32(vcltzq_f32(x[i]), vmulq_f32(x[i], w[i]), x[i]);
+  WC_EACH w[i] = vaddq_f32(vdupq_n_f32(1.0f), w[i]);
+  WC_EACH x[i] = vdivq_f32(x[i], w[i]);
 }
+
+template <int count>
+WC_INLINE void silu_each_neon(float32x4_t (&x)[count]) {
+  float32x4_t w[count];
+  WC_EACH w[i] = vmulq_f32(vnegq_f32(vabsq_f32(x[i])), vdupq_n_f32(log2_e));
+  times_logistic_each_neon(x, w);
+}
+
+template <int count>
+WC_INLINE void gelu_tanh_each_neon(float32x4_t (&x)[count]) {
+  float32x4_t t[count], w[count];
+  WC_EACH t[i] = vnegq_f32(vabsq_f32(x[i]));
+  WC_EACH w[i] = vmulq_f32(t[i], t[i]);
+  WC_EACH w[i] = vfmaq_f32(vdupq_n_f32(gelu_tanh_c1), vdupq_n_f32(gelu_tanh_c3), w[i]);
+  WC_EACH w[i] = vmulq_f32(t[i], w[i]);
+  times_logistic_each_neon(x, w);
+}
+
+template <int count>
+WC_INLINE void relu_each_neon(float32x4_t (&x)[count]) {
+  WC_EACH x[i] = positive_part_neon(x[i]);
+}
+#undef WC_EACH
 
 }  // namespace wc
 WC_TARGET_END

@@ -1,5 +1,5 @@
-// exp2 of what is not positive, and GELU in its erf form: scalar code, and the coefficients that the
-// vector versions share. All versions do the same operations in the same order with the same
+// exp2 of what is not positive, and activations: scalar code, and the coefficients that the vector
+// versions share. All versions do the same operations in the same order with the same
 // roundings (fma is fused everywhere), so a result has the same bits on every ISA.
 #pragma once
 
@@ -89,5 +89,45 @@ WC_INLINE float gelu_scalar(float x) {
   const float tail = exp2_nonpositive_scalar(__builtin_fmaf(q, t, -1.0f));
   return __builtin_fmaf(-t, tail, x < 0.0f ? 0.0f : x);
 }
+
+constexpr float log2_e = 1.44269502f;
+
+// What multiplies x and x³ in log₂e·2·√(2/π)·(x + 0.044715·x³).
+constexpr float gelu_tanh_c1 = 2.30220819f;
+constexpr float gelu_tanh_c3 = 0.102943242f;
+
+// Any finite magnitude at which 2^w is zero for the w below: keeps ∞·0 out of the product.
+constexpr float logistic_far = 128.0f;
+
+// x·σ(z) for a z of x's sign with |z|·log₂e = −w: x/(1 + 2^w) for x ≥ 0, x·2^w/(1 + 2^w) below.
+WC_INLINE float times_logistic_scalar(float x, float w) {
+  const float e = exp2_nonpositive_scalar(w);
+  const float near = x < -logistic_far ? -logistic_far : x;
+  const float part = x < 0.0f ? near * e : near;
+  return part / (1.0f + e);
+}
+
+// x·σ(x), also called swish.
+//
+// Against f64: within 5 ulp for x ≥ −1; everywhere |error| ≤ (8 + 2|x|)·2⁻²⁴·|silu(x)| + 10⁻³⁵.
+// silu(±0) = ±0, silu(+∞) = +∞, silu(−∞) = −0, NaN for NaN.
+WC_INLINE float silu_scalar(float x) {
+  if (x != x) return x;
+  return times_logistic_scalar(x, -__builtin_fabsf(x) * log2_e);
+}
+
+// ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))), as x·σ of twice that argument.
+//
+// Against f64: |error| ≤ (8 + 4z)·2⁻²⁴·|gelu_tanh(x)| + 10⁻³⁵ with z that argument's magnitude, doubled,
+// for x < 0, and 0 for x ≥ 0. ±0, ±∞ and NaN as in silu_scalar.
+WC_INLINE float gelu_tanh_scalar(float x) {
+  if (x != x) return x;
+  const float t = -__builtin_fabsf(x);
+  const float t2 = t * t;
+  return times_logistic_scalar(x, t * __builtin_fmaf(gelu_tanh_c3, t2, gelu_tanh_c1));
+}
+
+// max(x, 0); −0 and NaN pass.
+WC_INLINE float relu_scalar(float x) { return x < 0.0f ? 0.0f : x; }
 
 }  // namespace wc

@@ -10,10 +10,13 @@
 // Where prefetching is asked for, a single strip fetches so many bytes ahead of what it reads; of several
 // strips, the first few fetch a part each of the panel that comes next, so that memory works while they do.
 
+#include "ends.hpp"
+#include "epilogue.hpp"
+
 alignas(64) constexpr float zeros[simd::lanes] = {};
 
 // The columns one tile covers: P panels, `apart` columns from one to the next; only a single panel may
-// lack some. Gives what the epilogue needs of each vector of columns, zeros past `count`.
+// lack some (no gated one does: its operands are whole panels). Gives what the epilogue needs of each vector of columns, zeros past `count`.
 template <int NR, int P>
 struct columns {
   static constexpr int vectors = NR / simd::lanes;
@@ -21,15 +24,15 @@ struct columns {
   size_t panel_bytes;  // from one of the P panels to the next
   size_t ahead;        // bytes from what a tile reads to what it fetches, …
   size_t parts = 1, turn = 0;  // … which is part `turn` of so many
-  bool direct;         // whole panels and no activation: results go straight from registers to C
+  bool direct;         // whole panels, bias and residual alone: results go straight from registers to C
 
   WC_INLINE columns(const wc_gemm_args &g, size_t column, size_t panels_apart = 1)
       : first(column),
         apart(panels_apart * NR),
-        count(P > 1 || g.n - column >= NR ? NR : g.n - column),
+        count(P > 1 || g.n - column >= NR || is_gated(g) ? NR : g.n - column),
         panel_bytes(panels_apart * g.b_panel_bytes),
         ahead(g.prefetch),
-        direct(count == NR && !(g.epilogue & WC_EPILOGUE_gelu)) {}
+        direct(count == NR && !(g.epilogue & ~uint32_t(WC_EPILOGUE_bias | WC_EPILOGUE_residual))) {}
 
   WC_INLINE size_t column(int x) const { return first + x / vectors * apart + x % vectors * simd::lanes; }
   WC_INLINE const char *panel(const char *b, int x) const { return b + x / vectors * panel_bytes; }
@@ -65,30 +68,6 @@ struct whole_columns {
   }
 };
 
-// The one end of every tile that is not `direct`: activation, then residual, then C, from a tile
-// of scaled and biased sums still in L1.
-__attribute__((noinline)) void finish_tile(
-    const wc_gemm_args &g, const float *t, size_t ldt, size_t row, size_t rows, size_t column,
-    size_t count) {
-  const bool gelu = g.epilogue & WC_EPILOGUE_gelu, residual = g.epilogue & WC_EPILOGUE_residual;
-  for (size_t i = 0; i < rows; ++i) {
-    float *c = g.c + (row + i) * g.ldc + column;
-    const float *r = residual ? g.residual + (row + i) * g.ldr + column : nullptr;
-    for (size_t j = 0; j < count; j += simd::lanes) {
-      const size_t live = count - j < simd::lanes ? count - j : simd::lanes;
-      simd::f32 x = simd::load(t + i * ldt + j);
-      if (gelu) x = simd::gelu(x);
-      if (live == simd::lanes) {
-        if (residual) x = simd::add(x, simd::load(r + j));
-        simd::store(c + j, x);
-      } else {
-        if (residual) x = simd::add(x, simd::load_first(r + j, live));
-        simd::store_first(c + j, x, live);
-      }
-    }
-  }
-}
-
 WC_INLINE bool is_last(const wc_gemm_args &g) { return g.flags & WC_GEMM_LAST; }
 WC_INLINE bool is_first(const wc_gemm_args &g) { return g.flags & WC_GEMM_FIRST; }
 
@@ -105,7 +84,7 @@ WC_INLINE void write_tile(
         const size_t j = c.column(x);
         simd::f32 value = t[r][x];
         if (residual) value = simd::add(value, simd::load(g.residual + (row + r) * g.ldr + j));
-        simd::store(g.c + (row + r) * g.ldc + j, value);
+        simd::store(static_cast<float *>(g.c) + (row + r) * g.ldc + j, value);
       }
     }
     return;
@@ -117,7 +96,7 @@ WC_INLINE void write_tile(
     for (int x = 0; x < X; ++x) simd::store(copy + (r * X + x) * simd::lanes, t[r][x]);
   }
   for (int p = 0; p < P; ++p) {
-    finish_tile(g, copy + p * NR, X * simd::lanes, row, R, c.first + p * c.apart, c.count);
+    finish_tile<NR>(g, copy + p * NR, X * simd::lanes, row, R, c.first + p * c.apart);
   }
 }
 
@@ -177,8 +156,7 @@ WC_INLINE void single_strip_of(size_t rows, const wc_gemm_args &g) {
 }
 
 WC_INLINE bool valid(const wc_gemm_args &g) {
-  if ((g.epilogue & WC_EPILOGUE_bias) && !g.bias) return false;
-  if ((g.epilogue & WC_EPILOGUE_residual) && !g.residual) return false;
+  if (!valid_ends(g)) return false;
   if (!(is_first(g) && is_last(g)) && !g.acc) return false;
   return g.c && (g.k == 0 || (g.a && g.b));
 }

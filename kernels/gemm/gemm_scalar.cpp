@@ -6,13 +6,14 @@
 
 namespace {
 
+#include "ends.hpp"
+
 constexpr size_t nr = 8;
 
 bool valid(const wc_gemm_args *g) {
   if (!g) return false;
   if (g->m == 0 || g->n == 0) return true;
-  if ((g->epilogue & WC_EPILOGUE_bias) && !g->bias) return false;
-  if ((g->epilogue & WC_EPILOGUE_residual) && !g->residual) return false;
+  if (!valid_ends(*g)) return false;
   if ((g->flags & (WC_GEMM_FIRST | WC_GEMM_LAST)) != (WC_GEMM_FIRST | WC_GEMM_LAST) && !g->acc) return false;
   return g->c && (g->k == 0 || (g->a && g->b));
 }
@@ -21,11 +22,34 @@ float bias_of(const wc_gemm_args &g, size_t j) {
   return g.epilogue & WC_EPILOGUE_bias ? g.bias[j] : 0.0f;
 }
 
-// Activation, residual, store.
+float activated(const wc_gemm_args &g, float t) {
+  switch (g.epilogue & WC_ACTIVATIONS) {
+    case WC_EPILOGUE_gelu: return wc::gelu_scalar(t);
+    case WC_EPILOGUE_gelu_tanh: return wc::gelu_tanh_scalar(t);
+    case WC_EPILOGUE_silu: return wc::silu_scalar(t);
+    case WC_EPILOGUE_relu: return wc::relu_scalar(t);
+    default: return t;
+  }
+}
+
+// clamp(rne(x), −127, 127); 0 for NaN.
+int code_of(float x) {
+  if (x != x) return 0;
+  return static_cast<int>(wc::round_even_scalar(x < -127.0f ? -127.0f : x > 127.0f ? 127.0f : x));
+}
+
+// Residual, conversion, store.
 void finish(const wc_gemm_args &g, size_t i, size_t j, float t) {
-  if (g.epilogue & WC_EPILOGUE_gelu) t = wc::gelu_scalar(t);
   if (g.epilogue & WC_EPILOGUE_residual) t += g.residual[i * g.ldr + j];
-  g.c[i * g.ldc + j] = t;
+  const size_t at = i * g.ldc + j;
+  switch (g.epilogue & WC_CONVERSIONS) {
+    case WC_EPILOGUE_bf16: static_cast<uint16_t *>(g.c)[at] = wc::bf16_from_f32(t); break;
+    case WC_EPILOGUE_s8: static_cast<int8_t *>(g.c)[at] = static_cast<int8_t>(code_of(t * code_factor(g, i))); break;
+    case WC_EPILOGUE_u8:
+      static_cast<uint8_t *>(g.c)[at] = static_cast<uint8_t>(code_of(t * code_factor(g, i)) + 128);
+      break;
+    default: static_cast<float *>(g.c)[at] = t;
+  }
 }
 
 // Family: `sum` (the accumulator), `ready(g)`, `add(sum, g, panel, row, j)` over this K block, and
@@ -51,7 +75,16 @@ wc_status run(const wc_gemm_args *args) {
         for (size_t j = 0; j < nr; ++j) acc[j] = sums[j];
         continue;
       }
-      for (size_t j = 0; j < live; ++j) finish(g, i, first + j, Family::value(sums[j], g, i, first + j));
+      if (is_gated(g)) {
+        for (size_t j = 0; j < live / 2; ++j) {
+          const float gate = activated(g, Family::value(sums[j], g, i, first + j));
+          finish(g, i, first / 2 + j, gate * Family::value(sums[nr / 2 + j], g, i, first + nr / 2 + j));
+        }
+        continue;
+      }
+      for (size_t j = 0; j < live; ++j) {
+        finish(g, i, first + j, activated(g, Family::value(sums[j], g, i, first + j)));
+      }
     }
   }
   return WC_OK;

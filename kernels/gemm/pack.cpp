@@ -113,6 +113,11 @@ extern "C" wc_status wc_gemm_pack(
   return WC_OK;
 }
 
+extern "C" size_t wc_gemm_gated_column(const wc_kernel *kernel, size_t n, size_t row) {
+  const size_t outputs = n / 2, half = kernel->nr / 2u, output = row < outputs ? row : row - outputs;
+  return output / half * kernel->nr + output % half + (row < outputs ? 0 : half);
+}
+
 extern "C" size_t wc_gemm_packed_offset(const wc_kernel *kernel, size_t k) {
   if (!wc::packable(kernel)) return 0;
   const size_t group = wc::group_of(kernel->b);

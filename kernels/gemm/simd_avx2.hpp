@@ -26,7 +26,6 @@ struct simd {
   static WC_INLINE f32 mul(f32 x, f32 y) { return _mm256_mul_ps(x, y); }
   static WC_INLINE f32 fma(f32 x, f32 y, f32 z) { return _mm256_fmadd_ps(x, y, z); }
   static WC_INLINE f32 to_f32(s32 x) { return _mm256_cvtepi32_ps(x); }
-  static WC_INLINE f32 gelu(f32 x) { return wc::gelu_avx2(x); }
 
   // Two bf16 in each 32-bit lane, as f32.
   static WC_INLINE f32 low_bf16(s32 x) { return _mm256_castsi256_ps(_mm256_slli_epi32(x, 16)); }
@@ -77,4 +76,44 @@ struct simd {
   static WC_INLINE f32 load_first(const float *p, size_t count) { return _mm256_maskload_ps(p, mask(count)); }
   static WC_INLINE s32 load_first(const int32_t *p, size_t count) { return _mm256_maskload_epi32(p, mask(count)); }
   static WC_INLINE void store_first(float *p, f32 x, size_t count) { _mm256_maskstore_ps(p, mask(count), x); }
+
+  // The first `count` lanes as bf16, to nearest even; NaN quieted.
+  static WC_INLINE void store_bf16(void *p, f32 x, size_t count) {
+    const s32 bits = _mm256_castps_si256(x), high = _mm256_srli_epi32(bits, 16);
+    const s32 odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
+    s32 near = _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF))), 16);
+    const s32 nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    near = _mm256_blendv_epi8(near, _mm256_or_si256(high, _mm256_set1_epi32(0x40)), nan);
+    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(near), _mm256_extracti128_si256(near, 1));
+    if (count == 8) return _mm_storeu_si128(static_cast<__m128i *>(p), words);
+    __builtin_memcpy(p, &words, 2 * count);
+  }
+  // The first `count` lanes as clamp(rne(x), −127, 127) + plus, NaN as plus.
+  static WC_INLINE void store_codes(void *p, f32 x, int plus, size_t count) {
+    x = _mm256_and_ps(_mm256_cmp_ps(x, x, _CMP_ORD_Q), x);
+    x = _mm256_max_ps(_mm256_set1_ps(-127.0f), _mm256_min_ps(_mm256_set1_ps(127.0f), x));
+    const s32 q = _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(plus));
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
+    // Low bytes: codes of either sign.
+    const __m128i bytes = _mm_packus_epi16(_mm_and_si128(words, _mm_set1_epi16(255)), words);
+    if (count == 8) return _mm_storel_epi64(static_cast<__m128i *>(p), bytes);
+    __builtin_memcpy(p, &bytes, count);
+  }
+
+  template <int count>
+  static WC_INLINE void gelu_each(f32 (&x)[count]) {
+    wc::gelu_each_avx2(x);
+  }
+  template <int count>
+  static WC_INLINE void gelu_tanh_each(f32 (&x)[count]) {
+    wc::gelu_tanh_each_avx2(x);
+  }
+  template <int count>
+  static WC_INLINE void silu_each(f32 (&x)[count]) {
+    wc::silu_each_avx2(x);
+  }
+  template <int count>
+  static WC_INLINE void relu_each(f32 (&x)[count]) {
+    wc::relu_each_avx2(x);
+  }
 };

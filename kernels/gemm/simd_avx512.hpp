@@ -26,7 +26,6 @@ struct simd {
   static WC_INLINE f32 mul(f32 x, f32 y) { return _mm512_mul_ps(x, y); }
   static WC_INLINE f32 fma(f32 x, f32 y, f32 z) { return _mm512_fmadd_ps(x, y, z); }
   static WC_INLINE f32 to_f32(s32 x) { return _mm512_cvtepi32_ps(x); }
-  static WC_INLINE f32 gelu(f32 x) { return wc::gelu_avx512(x); }
 
   // Two bf16 in each 32-bit lane, as f32.
   static WC_INLINE f32 low_bf16(s32 x) { return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16)); }
@@ -84,5 +83,37 @@ struct simd {
   }
   static WC_INLINE void store_first(float *p, f32 x, size_t count) {
     _mm512_mask_storeu_ps(p, mask(count), x);
+  }
+
+  // The first `count` lanes as bf16, to nearest even; NaN quieted.
+  static WC_INLINE void store_bf16(void *p, f32 x, size_t count) {
+    const s32 bits = _mm512_castps_si512(x), high = _mm512_srli_epi32(bits, 16);
+    const s32 odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+    s32 near = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF))), 16);
+    near = _mm512_mask_or_epi32(near, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), high, _mm512_set1_epi32(0x40));
+    _mm512_mask_cvtepi32_storeu_epi16(p, mask(count), near);
+  }
+  // The first `count` lanes as clamp(rne(x), −127, 127) + plus, NaN as plus.
+  static WC_INLINE void store_codes(void *p, f32 x, int plus, size_t count) {
+    x = _mm512_maskz_min_ps(_mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), _mm512_set1_ps(127.0f), x);
+    const s32 q = _mm512_cvtps_epi32(_mm512_max_ps(_mm512_set1_ps(-127.0f), x));
+    _mm512_mask_cvtepi32_storeu_epi8(p, mask(count), _mm512_add_epi32(q, _mm512_set1_epi32(plus)));
+  }
+
+  template <int count>
+  static WC_INLINE void gelu_each(f32 (&x)[count]) {
+    wc::gelu_each_avx512(x);
+  }
+  template <int count>
+  static WC_INLINE void gelu_tanh_each(f32 (&x)[count]) {
+    wc::gelu_tanh_each_avx512(x);
+  }
+  template <int count>
+  static WC_INLINE void silu_each(f32 (&x)[count]) {
+    wc::silu_each_avx512(x);
+  }
+  template <int count>
+  static WC_INLINE void relu_each(f32 (&x)[count]) {
+    wc::relu_each_avx512(x);
   }
 };

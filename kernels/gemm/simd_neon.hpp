@@ -27,7 +27,6 @@ struct simd {
   static WC_INLINE f32 mul(f32 x, f32 y) { return vmulq_f32(x, y); }
   static WC_INLINE f32 fma(f32 x, f32 y, f32 z) { return vfmaq_f32(z, x, y); }
   static WC_INLINE f32 to_f32(s32 x) { return vcvtq_f32_s32(x); }
-  static WC_INLINE f32 gelu(f32 x) { return wc::gelu_neon(x); }
   static WC_INLINE f32 load_f16(const void *p) {
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(static_cast<const uint8_t *>(p))));
   }
@@ -64,4 +63,38 @@ struct simd {
     return vreinterpretq_s32_f32(wc::load_first_neon(reinterpret_cast<const float *>(p), count));
   }
   static WC_INLINE void store_first(float *p, f32 x, size_t count) { wc::store_first_neon(p, x, count); }
+
+  // The first `count` lanes as bf16, to nearest even; NaN quieted.
+  static WC_INLINE void store_bf16(void *p, f32 x, size_t count) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(x), high = vshrq_n_u32(bits, 16);
+    const uint32x4_t odd = vandq_u32(high, vdupq_n_u32(1));
+    const uint32x4_t near = vshrq_n_u32(vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7FFF))), 16);
+    const uint16x4_t words = vmovn_u32(vbslq_u32(vceqq_f32(x, x), near, vorrq_u32(high, vdupq_n_u32(0x40))));
+    if (count == 4) return vst1_u8(static_cast<uint8_t *>(p), vreinterpret_u8_u16(words));
+    __builtin_memcpy(p, &words, 2 * count);
+  }
+  // The first `count` lanes as clamp(rne(x), −127, 127) + plus, NaN as plus: it converts to 0.
+  static WC_INLINE void store_codes(void *p, f32 x, int plus, size_t count) {
+    x = vmaxq_f32(vdupq_n_f32(-127.0f), vminq_f32(vdupq_n_f32(127.0f), x));
+    const int16x4_t words = vmovn_s32(vaddq_s32(vcvtnq_s32_f32(x), vdupq_n_s32(plus)));
+    const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
+    __builtin_memcpy(p, &bytes, count == 4 ? 4 : count);
+  }
+
+  template <int count>
+  static WC_INLINE void gelu_each(f32 (&x)[count]) {
+    wc::gelu_each_neon(x);
+  }
+  template <int count>
+  static WC_INLINE void gelu_tanh_each(f32 (&x)[count]) {
+    wc::gelu_tanh_each_neon(x);
+  }
+  template <int count>
+  static WC_INLINE void silu_each(f32 (&x)[count]) {
+    wc::silu_each_neon(x);
+  }
+  template <int count>
+  static WC_INLINE void relu_each(f32 (&x)[count]) {
+    wc::relu_each_neon(x);
+  }
 };

@@ -101,12 +101,25 @@ typedef enum wc_knobs {
   WC_KNOB_rows = 1 << 6,      // rows per range handed to a thread (row-wise ops)
 } wc_knobs;
 
-// What may follow the last K block, in this order: scale, bias, activation, residual. Bits.
+// What may follow the last K block, in this order: scale, bias, activation, gate, residual, conversion.
+// Bits; at most one activation and one conversion.
 typedef enum wc_epilogue {
   WC_EPILOGUE_none = 0,
   WC_EPILOGUE_bias = 1 << 0,
   WC_EPILOGUE_gelu = 1 << 1,  // erf form
   WC_EPILOGUE_residual = 1 << 2,
+  WC_EPILOGUE_silu = 1 << 3,
+  WC_EPILOGUE_relu = 1 << 4,
+  WC_EPILOGUE_gelu_tanh = 1 << 5,
+  // C[m, j] = activation(gate[m, j]) · up[m, j]: SwiGLU, GEGLU, … , bilinear without an activation. Half of W's
+  // columns are gates, half ups, see wc_gemm_gated_column.
+  WC_EPILOGUE_gated = 1 << 6,
+  WC_EPILOGUE_bf16 = 1 << 7,  // C is bf16: to nearest even, NaN quieted
+  WC_EPILOGUE_s8 = 1 << 8,    // C is codes of c_scale
+  WC_EPILOGUE_u8 = 1 << 9,    // the same plus 128
+  WC_ACTIVATIONS = WC_EPILOGUE_gelu | WC_EPILOGUE_silu | WC_EPILOGUE_relu | WC_EPILOGUE_gelu_tanh,
+  WC_CONVERSIONS = WC_EPILOGUE_bf16 | WC_EPILOGUE_s8 | WC_EPILOGUE_u8,
+  WC_EPILOGUES = WC_EPILOGUE_bias | WC_EPILOGUE_residual | WC_ACTIVATIONS | WC_EPILOGUE_gated | WC_CONVERSIONS,
 } wc_epilogue;
 
 typedef enum wc_flags {
@@ -138,7 +151,11 @@ enum {
 //                t = f + bias[n]
 //   float weights:   t = acc + bias[n]
 //   s8 weights, float a:  acc = Σ a·w in f32, codes widened exactly;  t = fma(acc, b_scale[n], bias[n])
-// then gelu, then + residual[m][n].
+// then the activation, with gated · the up's t, then + residual[m][j], then the conversion.
+//
+// Codes: q = clamp(rne(x · f), −127, 127), f = 1/c_scale in f32; 0 where x is NaN, and everywhere in a row
+// whose scale is not a positive normal number. The scale is the caller's: one that follows the row's largest
+// value is known only when all of N is, in a pass of its own (op quantize).
 typedef struct wc_gemm_args {
   size_t m, n, k;
   const void *a;  // m×k, row-major, the row's A type; rows are padded with zeros to a multiple of kr
@@ -153,10 +170,12 @@ typedef struct wc_gemm_args {
   const float *b_scale;   // n; B type s8
   const int32_t *b_sum;   // n: Σ over the whole K of the s8 weights; A type u8, or with a_offset
   const float *bias;      // n, or null
-  const float *residual;  // m×n, or null; may equal c
+  const float *residual;  // m×n (gated: m×n/2), or null; may equal c when that is f32
   size_t ldr;
-  float *c;  // m×n, overwritten on the last K block
+  void *c;  // m×n (gated: m×n/2) f32, or what the conversion makes; overwritten on the last K block
   size_t ldc;
+  const float *c_scale;  // what one code counts, m of them; s8 and u8 outputs
+  size_t c_scale_step;   // 1: a scale a row; 0: one for all
   void *acc;  // m×n s32 (s8 weights, a8) or f32 (others), n rounded up to nr columns, 64-byte aligned
   size_t ldacc;
   void *scratch;       // the row's gemm_scratch_bytes(k), 64-byte aligned, or null when that is 0
@@ -304,18 +323,32 @@ wc_status wc_gemm_pack(
     const wc_kernel *kernel, size_t n, size_t k, const void *codes, const float *scales,
     void *packed, int32_t *sums);
 
+// Gated: where row `row` of the n×k matrix that holds n/2 gates and then their n/2 ups goes among the packed
+// columns. Each panel has the gates of nr/2 outputs and then their ups; the last may lack outputs in both
+// halves, so what the call's n columns read (b, b_scale, b_sum, bias, acc) is whole panels, zeros where nothing
+// is. Any row of the table can do it, for nr is even.
+size_t wc_gemm_gated_column(const wc_kernel *kernel, size_t n, size_t row);
+
 // Byte offset, within a packed panel, of K index k (a multiple of kr, of 2·kr and g for q4).
 size_t wc_gemm_packed_offset(const wc_kernel *kernel, size_t k);
 
 // ---------------------------------------------------------------------------------------------
 // references: plain loops in f64, the oracle's twin. Used to check a kernel before it is timed.
 
-// One element of C, exactly as `kernel` should make it, and the sum of absolute products it is
-// made of (for tolerances). codes and scales as wc_weights_quantize made them; a as the kernel takes it.
+// One element of C as a kernel should make it, and what its tolerance is taken of.
+typedef struct wc_gemm_element {
+  double value;  // of codes: in units of the scale, clamped, not rounded, without the 128 of u8
+  double magnitude;  // Σ of the absolute products and |bias| behind what the activation takes
+  double activated;  // what the activation gives
+  double up, up_magnitude;  // the gated factor, and as `magnitude` for it; 1 and 0 without
+  double residual;
+} wc_gemm_element;
+
+// codes and scales as wc_weights_quantize made them (gated: all gates, then all ups); a and bias as the
+// kernel takes them.
 wc_status wc_gemm_reference(
     const wc_kernel *kernel, size_t m, size_t n, size_t k, const wc_gemm_args *args,
-    const void *codes, const float *scales, size_t row, size_t column, double *value,
-    double *magnitude);
+    const void *codes, const float *scales, size_t row, size_t column, wc_gemm_element *element);
 
 // All of o (tq×d, row-major, f64) for the arguments of an attention call.
 wc_status wc_attention_reference(const wc_attention_args *args, double *o);
