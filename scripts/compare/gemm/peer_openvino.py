@@ -13,8 +13,6 @@ def _config(variant, operands, threads):
         properties.num_streams(): 1,
         hint.performance_mode(): hint.PerformanceMode.LATENCY,
         hint.enable_hyper_threading(): False,
-        # The process is on its cores already.
-        hint.enable_cpu_pinning(): False,
         hint.inference_precision(): openvino.Type.bf16 if "bf16" in variant else openvino.Type.f32,
         hint.dynamic_quantization_group_size(): 0,
     }
@@ -34,7 +32,8 @@ class Product:
         model = openvino.Model([op.result(p) for p in products], [a], "gemm")
         compiled = openvino.Core().compile_model(model, "CPU", _config(variant, operands, threads))
         self.request = compiled.create_infer_request()
-        self.request.set_input_tensor(openvino.Tensor(operands.a, shared_memory=True))
+        self.a = operands.a  # the input shares its memory
+        self.request.set_input_tensor(openvino.Tensor(self.a, shared_memory=True))
         self.last, self.calls, self.products_in_run = copies - 1, 1, copies
 
     @staticmethod

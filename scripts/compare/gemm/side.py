@@ -8,6 +8,7 @@ SAMPLE_NANOSECONDS. What calling the library from Python costs is measured on a 
 groups of 128 1×128×32) and taken off, in the peer's favour, up to half of the time.
 """
 
+import contextlib
 import gc
 import importlib
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 
 SAMPLE_NANOSECONDS = 300_000
 MOST_RUNS = 4096
+PIN_SECONDS = 0.03
 
 
 def claim_output():
@@ -34,7 +36,32 @@ def use_cores(threads):
         cores.setdefault(siblings.read_text().strip() if siblings.exists() else str(cpu), cpu)
     if threads > len(cores):
         sys.exit(f"side.py: {threads} threads on {len(cores)} cores; expected one core for each")
-    os.sched_setaffinity(0, list(cores.values())[:threads])
+    used = list(cores.values())[:threads]
+    os.sched_setaffinity(0, used)
+    return used
+
+
+def processor_times():
+    """Nanoseconds each thread of this process has had a CPU."""
+    times = {}
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError, ValueError, IndexError):  # it may have ended
+            times[int(task.name)] = int((task / "schedstat").read_text().split()[0])
+    return times
+
+
+def pin(run, cpus):
+    """Gives each thread that works in `run` a core of its own, as ours have: two that were stopped on one core would
+    share it for a while whenever they are resumed, which is no time of the library's."""
+    before = processor_times()
+    begin = time.monotonic()
+    while time.monotonic() - begin < PIN_SECONDS:
+        run()
+    times = {thread: spent - before.get(thread, 0) for thread, spent in processor_times().items()}
+    working = sorted((thread for thread in times if times[thread] > 1e9 * PIN_SECONDS / 10), key=lambda x: -times[x])
+    # The main thread first, where it works too: that is how pools count.
+    for thread, cpu in zip(sorted(working[: len(cpus)], key=lambda x: x != os.getpid()), cpus):
+        os.sched_setaffinity(thread, [cpu])
 
 
 def time_runs(run, count):
@@ -67,7 +94,7 @@ def prepare(peer, variant, form, sizes, copies, threads):
 def main():
     answers = claim_output()
     peer, variant, form, *sizes, state, copies, threads = sys.argv[1:-1]
-    use_cores(int(threads))
+    cpus = use_cores(int(threads))
     try:
         copies = int(copies) if state == "cold" else 1
         product, calls = prepare(peer, variant, form, [int(size) for size in sizes], copies, int(threads))
@@ -75,6 +102,7 @@ def main():
         reason = str(error).strip().splitlines() or [""]
         sys.exit(f"side.py: {peer} {variant}: {type(error).__name__}: {reason[0][:300]}")
     run, products = product.run, product.products_in_run
+    pin(run, cpus)
     runs, elapsed = 1, time_runs(run, 2) / 2
     while elapsed < SAMPLE_NANOSECONDS and runs < MOST_RUNS:
         runs = min(MOST_RUNS, max(runs + 1, int(runs * SAMPLE_NANOSECONDS / elapsed * 1.2)))
