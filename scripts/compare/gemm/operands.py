@@ -48,6 +48,15 @@ def _quantised(w, form):
     return codes.reshape(n, k), scales
 
 
+def variation(array, i):
+    """The i-th of the copies that a cold problem rotates over; the 0th is the array. Four values differ in each: some
+    libraries keep one of equal weights (ONNX Runtime packs them once), and the caches would hold it."""
+    array = np.array(array)
+    if i:
+        array.reshape(-1)[:4] = [i // 15**place % 15 - 7 for place in range(4)]
+    return array
+
+
 class Operands:
     """A and W of one problem. `weights` f32[N,K] holds the very values that quantised codes stand for."""
 

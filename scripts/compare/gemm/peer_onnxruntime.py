@@ -3,6 +3,7 @@
 import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper
+from operands import variation
 
 CONTRIBUTED = "com.microsoft"
 
@@ -75,17 +76,17 @@ class Product:
         self.session.run_with_iobinding(self.binding)
 
     def output(self):
-        c = self.values[-1].numpy()
+        c = self.values[0].numpy()
         return c if c.dtype == np.float32 else self._dequantised(c)
 
     def _float(self, operands, i):
         node = helper.make_node("MatMul", ["a", f"w{i}"], [f"c{i}"])
-        return node, [_tensor(f"w{i}", np.asarray(operands.weights).T)]
+        return node, [_tensor(f"w{i}", variation(operands.weights, i).T)]
 
     def _dynamic(self, operands, i):
         self.checks = dict(activations="tensor")
         node = helper.make_node("DynamicQuantizeMatMul", ["a", f"w{i}", f"s{i}"], [f"c{i}"], domain=CONTRIBUTED)
-        return node, [_tensor(f"w{i}", np.asarray(operands.codes).T), _tensor(f"s{i}", np.asarray(operands.scales)[:, 0])]
+        return node, [_tensor(f"w{i}", variation(operands.codes, i).T), _tensor(f"s{i}", np.asarray(operands.scales)[:, 0])]
 
     def _integer(self, operands, i):
         if i == 0:
@@ -94,7 +95,7 @@ class Product:
             self.step = float(np.abs(operands.a).max()) / 127
             self.a = (np.rint(operands.a / self.step) + 128).astype(np.uint8)
         node = helper.make_node("MatMulInteger", ["a", f"w{i}", f"z{i}"], [f"c{i}"])
-        return node, [_tensor(f"w{i}", np.asarray(operands.codes).T), _tensor(f"z{i}", np.array(128, np.uint8))]
+        return node, [_tensor(f"w{i}", variation(operands.codes, i).T), _tensor(f"z{i}", np.array(128, np.uint8))]
 
     def _dequantised(self, c):
         return (c.astype(np.float64) * self.step * np.asarray(self.operands.scales)[:, 0]).astype(np.float32)
@@ -105,5 +106,5 @@ class Product:
             "MatMulNBits", ["a", f"w{i}", f"s{i}"], [f"c{i}"], domain=CONTRIBUTED, K=operands.k, N=operands.n, bits=4,
             block_size=operands.group, accuracy_level=accuracy,
         )  # fmt: skip
-        codes = packed_nibbles(operands.codes, operands.group)
+        codes = packed_nibbles(variation(operands.codes, i), operands.group)
         return node, [_tensor(f"w{i}", codes), _tensor(f"s{i}", np.asarray(operands.scales).reshape(-1))]

@@ -4,6 +4,7 @@ import numpy as np
 import openvino
 from openvino import opset13 as op
 from openvino import properties
+from operands import variation
 
 
 def _config(variant, operands, threads):
@@ -28,22 +29,22 @@ class Product:
         self.checks = dict(activations={"dynamic": "row"}.get(variant, "bf16" if "bf16" in variant else "f32"))
         self.checks["weights_in_bf16"] = "bf16" in variant
         a = op.parameter([operands.m, operands.k], openvino.Type.f32, name="a")
-        products = [op.matmul(a, self._weights(operands), False, True) for _ in range(copies)]
+        products = [op.matmul(a, self._weights(operands, i), False, True) for i in range(copies)]
         model = openvino.Model([op.result(p) for p in products], [a], "gemm")
         compiled = openvino.Core().compile_model(model, "CPU", _config(variant, operands, threads))
         self.request = compiled.create_infer_request()
         self.a = operands.a  # the input shares its memory
         self.request.set_input_tensor(openvino.Tensor(self.a, shared_memory=True))
-        self.last, self.calls, self.products_in_run = copies - 1, 1, copies
+        self.calls, self.products_in_run = 1, copies
 
     @staticmethod
-    def _weights(operands):
+    def _weights(operands, i):
         if operands.codes is None:
-            return op.constant(np.array(operands.weights))
-        codes, scales = np.asarray(operands.codes), np.asarray(operands.scales)
+            return op.constant(variation(operands.weights, i))
+        codes, scales = variation(operands.codes, i), np.asarray(operands.scales)
         n, k = codes.shape
         if operands.group is None:
-            constant = op.constant(np.array(codes))
+            constant = op.constant(codes)
             return op.multiply(op.convert(constant, "f32"), op.constant(scales))
         blocks = op.constant(codes.reshape(n, k // operands.group, operands.group), dtype=openvino.Type.i4)
         scaled = op.multiply(op.convert(blocks, "f16"), op.constant(scales.astype(np.float16)[:, :, None]))
@@ -53,4 +54,4 @@ class Product:
         self.request.infer()
 
     def output(self):
-        return np.array(self.request.get_output_tensor(self.last).data)
+        return np.array(self.request.get_output_tensor(0).data)
