@@ -143,13 +143,20 @@ class Measurer:
                 path.unlink()
             self.kept = (problem.n, problem.k)
 
+    def _plugins(self):
+        """The versions of the backends that Wallclock finds, by name."""
+        done = subprocess.run(
+            [self.program, "host", "--no-ceilings", "--json"], check=True, stdout=subprocess.PIPE, text=True, env=self.environment
+        )  # fmt: skip
+        return {x["name"]: x["version"] for x in json.loads(done.stdout)["backends"] if x.get("state") == "ready"}
+
     def description(self, command):
         version = subprocess.run([self.program, "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
         model = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith(("model name", "CPU part"))]
         return {
             "wallclock": version, "cpu": model[0].partition(":")[2].strip() if model else "unknown CPU",
             "cpus": len(os.sched_getaffinity(0)), "date": time.strftime("%Y-%m-%d %H:%M"), "load": os.getloadavg()[0],
-            "command": command, "secondsPerPair": self.seconds, "unset": self.unset, "python": str(Path(self.python).name),
+            "command": command, "secondsPerPair": self.seconds, "unset": self.unset, "plugins": self._plugins(),
         }  # fmt: skip
 
 

@@ -11,8 +11,41 @@ LOSS = 0.97
 WIDE = 0.05
 
 
+# What every line of a pair holds; beside these, `failed`, or what was measured.
+PAIR = {"format": str, "k": int, "n": int, "m": int, "state": str, "threads": int, "side": str, "work": str}
+MEASURED = {
+    "ratio": (int, float), "ours": str, "schedule": str, "label": str, "oursNanoseconds": (int, float), "peerNanoseconds": (int, float),
+}  # fmt: skip
+RUN = {"cpu": str, "cpus": int, "date": str, "load": (int, float), "wallclock": str, "command": str, "unset": list,
+       "plugins": dict}  # fmt: skip
+
+
 class BadResults(Exception):
     """A line that is none of compare-gemm's."""
+
+
+def _expect(entry, fields):
+    for name, kind in fields.items():
+        if not isinstance(entry[name], kind):
+            raise ValueError(f"{name} {entry[name]!r}")
+
+
+def _parsed(line):
+    entry = json.loads(line)
+    if "run" in entry:
+        _expect(entry["run"], RUN)
+        return entry
+    _expect(entry, PAIR)
+    if entry["format"] not in catalogue.FORMATS:
+        raise ValueError(f"format {entry['format']!r}")
+    if "failed" in entry:
+        _expect(entry, {"failed": str})
+    else:
+        _expect(entry, MEASURED)
+        low, high = entry["interval"]
+        if not 0 < low <= high < math.inf or not 0 < entry["ratio"] < math.inf:
+            raise ValueError(f"ratio {entry['ratio']}, interval [{low}, {high}]")
+    return entry
 
 
 def read(path):
@@ -24,20 +57,15 @@ def read(path):
         if not line:
             continue
         try:
-            entry = json.loads(line)
-            if "run" in entry:
-                runs.append(entry["run"])
-                continue
-            problem = (entry["format"], entry["k"], entry["n"], entry["m"], entry["state"], entry["threads"])
-            if "failed" not in entry:
-                low, high = entry["interval"]
-                if not 0 < low <= high < math.inf or not 0 < entry["ratio"] < math.inf:
-                    raise ValueError(f"interval [{low}, {high}]")
-            sides[(*problem, entry["side"])] = entry
+            entry = _parsed(line)
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):
                 break  # what was being written when the machine went down
             raise BadResults(f"{path}:{number}: {error!r}; expected a line of compare-gemm") from None
+        if "run" in entry:
+            runs.append(entry["run"])
+        else:
+            sides[tuple(entry[name] for name in PAIR)] = entry
     return runs, list(sides.values())
 
 
@@ -81,10 +109,12 @@ def summary(runs, entries):
         }
         for (form, threads), group in groups.items()
     ]
-    by_side = {}
+    by_side, versions = {}, {}
+    plugins = {name: version for run in runs for name, version in run["plugins"].items()}
     for entry in entries:
         if "failed" not in entry:
             by_side.setdefault((entry["side"], entry["format"], entry["threads"], entry["work"]), []).append(entry["ratio"])
+            versions[entry["side"]] = plugins.get(entry["side"], entry["label"].partition(";")[0])
     formats = list(dict.fromkeys(r["format"] for r in results))
     return {
         "runs": runs,
@@ -93,7 +123,7 @@ def summary(runs, entries):
         "losses": [r for r in results if r["best"] and is_loss(r["best"])],
         "sides": [
             {"side": side, "format": form, "threads": threads, "work": work, "geometricMean": geometric_mean(ratios),
-             "problems": len(ratios)}
+             "problems": len(ratios), "version": versions[side]}
             for (side, form, threads, work), ratios in sorted(by_side.items())
         ],  # fmt: skip
         "failures": [e for e in entries if "failed" in e],
@@ -171,8 +201,8 @@ def markdown(report):
     lines += rows(["format", "threads", "K×N", "M", "ratio", "interval", "ours µs", "peer µs", "peer", "our schedule"], lost) if lost else ["None."]
     lines += ["", "## Each peer", ""]
     lines += rows(
-        ["peer", "format", "threads", "geometric mean", "problems", "work"],
-        [[s["side"], s["format"], s["threads"], f"{s['geometricMean']:.3f}", s["problems"],
+        ["peer", "version", "format", "threads", "geometric mean", "problems", "work"],
+        [[s["side"], s["version"], s["format"], s["threads"], f"{s['geometricMean']:.3f}", s["problems"],
           "the same" if s["work"] == "same" else f"not the same: {s['work']}; never best peer"] for s in report["sides"]],
     )  # fmt: skip
     if report["lacking"]:
