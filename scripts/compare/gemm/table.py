@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import catalogue
 
@@ -11,6 +12,8 @@ LOSS = 0.97
 WIDE = 0.05
 
 
+# Cells are marked where more than this part of a peer's time was taken off as the cost of calling it.
+MUCH = 0.1
 # What every line of a pair holds; beside these, `failed`, or what was measured.
 PAIR = {"format": str, "k": int, "n": int, "m": int, "state": str, "threads": int, "side": str, "work": str}
 MEASURED = {
@@ -136,6 +139,13 @@ def summary(runs, entries):
     }
 
 
+def call_nanoseconds(side):
+    """What was taken off the time of each product: side.py says so in its name."""
+    said = re.search(r"; (\d+) ns of calls$", side["label"])
+    # It takes off half of the time at most.
+    return min(int(said[1]), side["peerNanoseconds"]) if said else 0
+
+
 def is_loss(side):
     return side["interval"][1] < LOSS
 
@@ -149,7 +159,9 @@ def cell(result):
     if is_loss(best):
         text = f"**{text}**"
     schedule = "" if best["ours"] == "default" else "ᵗ"
-    return f"{text}{schedule} {best['side']}"
+    calls = call_nanoseconds(best)
+    much = "°" if calls > MUCH * (best["peerNanoseconds"] + calls) else ""
+    return f"{text}{schedule}{much} {best['side']}"
 
 
 def rows(head, body):
@@ -173,7 +185,7 @@ def markdown(report):
     lines += [
         "Each cell: time of the best peer ÷ ours, both sampled in turn; above 1, Wallclock is faster. **Bold**: significantly below "
         f"{LOSS} (the whole 98 % interval). *: the interval reaches further than {WIDE:.0%}. ᵗ: our schedule is a tuned one, "
-        "elsewhere it is the default. c: weights from memory, rotated over copies on both sides; otherwise hot.",
+        f"elsewhere it is the default. °: the cost of calls taken off is more than {MUCH:.0%} of the peer's time. c: weights from memory, rotated over copies on both sides; otherwise hot.",
         "",
     ]
     lines += rows(
@@ -194,11 +206,12 @@ def markdown(report):
     lost = [
         [r["format"], r["threads"], f"{r['k']}×{r['n']}", f"{r['m']} {r['state']}", f"{s['ratio']:.3f}",
          f"{s['interval'][0]:.3f} to {s['interval'][1]:.3f}", microseconds(s["oursNanoseconds"]),
-         microseconds(s["peerNanoseconds"]), s["side"], f"{s['schedule']} ({s['ours']})"]
+         microseconds(s["peerNanoseconds"]), microseconds(call_nanoseconds(s)), s["side"], f"{s['schedule']} ({s['ours']})"]
         for r in sorted(report["losses"], key=lambda r: r["best"]["ratio"])
         for s in [r["best"]]
     ]  # fmt: skip
-    lines += rows(["format", "threads", "K×N", "M", "ratio", "interval", "ours µs", "peer µs", "peer", "our schedule"], lost) if lost else ["None."]
+    head = ["format", "threads", "K×N", "M", "ratio", "interval", "ours µs", "peer µs", "calls µs", "peer", "our schedule"]
+    lines += rows(head, lost) if lost else ["None."]
     lines += ["", "## Each peer", ""]
     lines += rows(
         ["peer", "version", "format", "threads", "geometric mean", "problems", "work"],
