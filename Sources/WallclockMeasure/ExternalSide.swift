@@ -1,6 +1,7 @@
 import CWallclockLinux
 import WallclockCore
 import WallclockMachine
+import WallclockThreads
 
 #if canImport(Glibc)
   import Glibc
@@ -94,6 +95,8 @@ package final class ExternalSide: ComparedSide {
   private static let wakingNanoseconds = 200_000.0
 
   package func sample(_ clock: SampleClock) throws(MeasureError) -> TimedSample {
+    // The threads of a pool, which may have served the other side, spin for so long; the program's would wait for their CPUs.
+    usleep(UInt32(ThreadPool.defaultSpinNanoseconds / 1000 + 50))
     let before = SchedulerStatistics.wait(ofProcess: process)
     resume()
     try send("run\n")
