@@ -29,13 +29,13 @@ struct s8q4_tile_dot {
 template <int G>
 struct tile_q4_family {
   static constexpr size_t step = G < 64 ? G / 4 : 16;
-  using expanded = q4_expanded<panel_columns, G>;
+  using expanded = q4_expanded<panel_columns, G, false>;
 
   static WC_INLINE bool ready(const wc_gemm_args &g) {
     return g.k % G == 0 && g.a_scale && (g.k == 0 || (g.a_sum && g.scratch));
   }
   static WC_INLINE const char *panel(const wc_gemm_args &g, const char *b) {
-    return expand_codes<panel_columns, G>(g, b);
+    return expand_codes<panel_columns, G, false>(g, b);
   }
 
   template <bool Two, bool Stream>

@@ -51,31 +51,31 @@ extern "C" wc_status gemm_s8q4g128_avx512vnni_6x64(const wc_gemm_args *g) {
   return run_block<q4_family<sum_in_s32<vnni>, 6, 64, 128, false>>(g);
 }
 extern "C" wc_status gemm_s8q4zg32_avx512vnni_4x48(const wc_gemm_args *g) {
-  return run_block<q4_family<sum_in_s32, 4, 48, 32, false, true>>(g);
+  return run_block<q4_family<sum_in_s32<vnni>, 4, 48, 32, false, true>>(g);
 }
 extern "C" wc_status gemm_s8q4zg64_avx512vnni_4x48(const wc_gemm_args *g) {
-  return run_block<q4_family<sum_in_s32, 4, 48, 64, false, true>>(g);
+  return run_block<q4_family<sum_in_s32<vnni>, 4, 48, 64, false, true>>(g);
 }
 extern "C" wc_status gemm_s8q4zg128_avx512vnni_4x48(const wc_gemm_args *g) {
-  return run_block<q4_family<sum_in_s32, 4, 48, 128, false, true>>(g);
+  return run_block<q4_family<sum_in_s32<vnni>, 4, 48, 128, false, true>>(g);
 }
 extern "C" wc_status gemm_s8q4zg32_avx512vnni_3x64(const wc_gemm_args *g) {
-  return run_block<q4_family<sum_in_s32, 3, 64, 32, false, true>>(g);
+  return run_block<q4_family<sum_in_s32<vnni>, 3, 64, 32, false, true>>(g);
 }
 extern "C" wc_status gemm_s8q4zg64_avx512vnni_3x64(const wc_gemm_args *g) {
-  return run_block<q4_family<sum_in_s32, 3, 64, 64, false, true>>(g);
+  return run_block<q4_family<sum_in_s32<vnni>, 3, 64, 64, false, true>>(g);
 }
 extern "C" wc_status gemm_s8q4zg128_avx512vnni_3x64(const wc_gemm_args *g) {
-  return run_block<q4_family<sum_in_s32, 3, 64, 128, false, true>>(g);
+  return run_block<q4_family<sum_in_s32<vnni>, 3, 64, 128, false, true>>(g);
 }
 extern "C" wc_status gemm_s8q4zg32_avx512vnni_6x64(const wc_gemm_args *g) {
-  return run_block<q4_family<sum_in_s32, 6, 64, 32, false, true>>(g);
+  return run_block<q4_family<sum_in_s32<vnni>, 6, 64, 32, false, true>>(g);
 }
 extern "C" wc_status gemm_s8q4zg64_avx512vnni_6x64(const wc_gemm_args *g) {
-  return run_block<q4_family<sum_in_s32, 6, 64, 64, false, true>>(g);
+  return run_block<q4_family<sum_in_s32<vnni>, 6, 64, 64, false, true>>(g);
 }
 extern "C" wc_status gemm_s8q4zg128_avx512vnni_6x64(const wc_gemm_args *g) {
-  return run_block<q4_family<sum_in_s32, 6, 64, 128, false, true>>(g);
+  return run_block<q4_family<sum_in_s32<vnni>, 6, 64, 128, false, true>>(g);
 }
 WC_TARGET_END
 #endif
