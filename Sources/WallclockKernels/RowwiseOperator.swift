@@ -22,7 +22,7 @@ package func runRows(
     unsafe part.y = all.y.map { unsafe $0 + r * all.ldy }
     unsafe part.residual = all.residual.map { unsafe $0 + r * all.ldr }
     unsafe part.q = all.q.map { unsafe $0 + r * all.ldq * elementBytes }
-    unsafe part.scale = all.scale.map { unsafe $0 + r }
+    unsafe part.scale = all.scale.map { unsafe $0 + r * max(1, all.ld_scale) }
     unsafe part.offset = all.offset.map { unsafe $0 + r }
     unsafe part.sums = all.sums.map { unsafe $0 + r * all.ld_sums }
     unsafe part.ids.0 = all.ids.0.map { unsafe $0 + r }
