@@ -92,10 +92,12 @@ import WallclockThreads
     }
     let serial = run(SerialExecutor())
     #expect(!serial.allSatisfy { $0 == 0 })
-    for (name, executor) in try Self.executors() {
+    // Pools block signals, by which instructions are modelled.
+    let executors = try Self.executors().filter { !(kernel.runs(on: modelledISAs) && $0.1 is ThreadPool) }
+    for (name, executor) in executors {
       #expect(run(executor) == serial, "\(kernel.name), \(name)")
     }
-    report(kernel, "\(m)×\(n)×\(k) on 5 executors")
+    report(kernel, "\(m)×\(n)×\(k) on \(executors.count) executors")
   }
 
   @Test(arguments: KernelTable.all.filter { $0.op == .attention })
