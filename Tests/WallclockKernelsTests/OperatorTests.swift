@@ -73,6 +73,8 @@ import WallclockThreads
     try requireRunnable(kernel)
     let (m, n, k) = (3 * kernel.mr + 1, 5 * kernel.nr + 4, 384)
     let format = try #require(Format.all.first { kernel.serves($0) })
+    // Pools block signals, by which instructions are modelled.
+    let executors = try Self.executors().filter { !(kernel.runs(on: modelledISAs) && $0.1 is ThreadPool) }
     for ends in [[.bias, .gelu, .residual], [.bias, .silu, .gated, .bf16], [.geluTanh, .gated, .u8]] as [Epilogue] {
       let weights = try PackedWeights(
         QuantizedWeights(Self.random(n * k, seed: 1), n: n, k: k, format: format), for: kernel,
@@ -95,11 +97,11 @@ import WallclockThreads
       }
       let serial = run(SerialExecutor())
       #expect(!serial.allSatisfy { $0 == 0 })
-      for (name, executor) in try Self.executors() {
+      for (name, executor) in executors {
         #expect((run(executor) == serial) as Bool, "\(kernel.name), \(ends), \(name)")
       }
     }
-    report(kernel, "\(m)×\(n)×\(k) on 5 executors")
+    report(kernel, "\(m)×\(n)×\(k) on \(executors.count) executors")
   }
 
   @Test(arguments: KernelTable.all.filter { $0.op == .attention })
