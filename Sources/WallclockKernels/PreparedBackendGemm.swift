@@ -84,7 +84,6 @@ import WallclockCore
   }
 
   package func run(copy: Int, on executor: any Executor) {
-    let shape = problem.shape
     var call = unsafe wallclock_gemm_operands()
     unsafe call.size = UInt32(MemoryLayout<wallclock_gemm_operands>.size)
     unsafe call.a = UnsafePointer(operands.a.unsafePointer)
