@@ -50,11 +50,11 @@ SIDES = (
 
 # Of peers by format (prefix), where there is no side: the reason.
 LACKING = {
-    ("openblas", "bf16"): "Debian's build has sbgemm without a bf16 kernel for x86; converting is slower than f32",
+    ("openblas", "bf16"): "Debian's build has no sbgemm",
     ("openblas", "w"): "no product of integers",
     ("onednn", "w4"): "oneDNN 2.6 has no 4-bit weights",
     ("onnxruntime", "bf16"): "its CPU provider has no bf16 MatMul for x86",
-    ("pytorch", "w4a8"): "no operation in PyTorch itself; torchao's is built from source",
+    ("pytorch", "w4a8"): "its only such operation (_dyn_quant_matmul_4bit) has kernels for Arm, and plain loops elsewhere",
     ("ggml", "w8a8"): "Q8_0 has a scale for every 32 values of both operands: other work (--unlike)",
     ("ggml", "w4a8"): "its formats have groups of 32",
     ("ggml", "w4a16"): "it quantises the activations of every 4-bit product",

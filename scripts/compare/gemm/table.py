@@ -89,13 +89,18 @@ def summary(runs, entries):
     for entry in entries:
         key = tuple(entry[name] for name in ("format", "threads", "k", "n", "m", "state"))
         problems.setdefault(key, []).append(entry)
+    expected = {}
+    for entry in entries:
+        if entry["work"] == "same":
+            expected.setdefault(entry["format"], set()).add(entry["side"])
     results = []
     for key, sides in problems.items():
         form, threads, k, n, m, state = key
         measured = sorted((s for s in sides if "failed" not in s), key=lambda s: s["ratio"])
         best = next((s for s in measured if s["work"] == "same"), None)
         results.append(
-            {"format": form, "threads": threads, "k": k, "n": n, "m": m, "state": state, "best": best, "sides": measured}
+            {"format": form, "threads": threads, "k": k, "n": n, "m": m, "state": state, "best": best, "sides": measured,
+             "missing": sorted(expected.get(form, set()) - {s["side"] for s in measured})}  # fmt: skip
         )
     results.sort(key=lambda r: (catalogue.FORMATS.index(r["format"]), r["threads"], r["k"] * r["n"], r["k"], r["m"], r["state"]))
     groups = {}
@@ -161,7 +166,8 @@ def cell(result):
     schedule = "" if best["ours"] == "default" else "ᵗ"
     calls = call_nanoseconds(best)
     much = "°" if calls > MUCH * (best["peerNanoseconds"] + calls) else ""
-    return f"{text}{schedule}{much} {best['side']}"
+    missing = "†" if result["missing"] else ""
+    return f"{text}{schedule}{much}{missing} {best['side']}"
 
 
 def rows(head, body):
@@ -185,7 +191,8 @@ def markdown(report):
     lines += [
         "Each cell: time of the best peer ÷ ours, both sampled in turn; above 1, Wallclock is faster. **Bold**: significantly below "
         f"{LOSS} (the whole 98 % interval). *: the interval reaches further than {WIDE:.0%}. ᵗ: our schedule is a tuned one, "
-        f"elsewhere it is the default. °: the cost of calls taken off is more than {MUCH:.0%} of the peer's time. c: weights from memory, rotated over copies on both sides; otherwise hot.",
+        f"elsewhere it is the default. °: the cost of calls taken off is more than {MUCH:.0%} of the peer's time. †: a peer "
+        f"of the format gave no ratio here, failed or not sampled yet. c: weights from memory, rotated over copies on both sides; otherwise hot.",
         "",
     ]
     lines += rows(
