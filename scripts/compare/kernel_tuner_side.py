@@ -5,11 +5,12 @@ Prints a JSON line per file, strategy and budget:
 {"file", "strategy", "budget", "evaluationsTo97": [...], "outOfTime": RUNS, "problem"}.
 
 Strategies run through kernel_tuner.tune_kernel in simulation mode with its defaults. A file is parsed once and
-not for every seed. Its space is built from the legal points it lists, anew for every seed: a Searchspace keeps
-the neighbours that were asked for and offers them first, so a run on a used one follows those before it to the
-optimum (simulated annealing then needs half to a third of the evaluations). A run ends with the evaluation that reaches 97 % of the best, so nothing else of it is changed. As in
-Kernel Tuner's own budget, asking for a configuration outside the space costs nothing; a legal one that fails
-counts, and one seen before does not count again.
+not for every seed. Its space is built from the legal points it lists, anew for every run, as tune_kernel does: a
+Searchspace keeps the neighbours that were asked for and offers those first, so a run on a used one is led to
+where earlier runs went (simulated annealing then needs as little as a third of the evaluations). A run ends with
+the evaluation that reaches 97 % of the best, so nothing else of it is changed. As in Kernel Tuner's own budget,
+asking for a configuration outside the space costs nothing; a legal one that fails counts, and one seen before
+does not count again.
 """
 import contextlib, gzip, io, json, multiprocessing, random, sys, time, warnings
 
