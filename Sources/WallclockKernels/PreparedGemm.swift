@@ -161,17 +161,19 @@ extension GemmOperands {
     unsafe c.unsafePointer.update(repeating: byte, count: c.count)
   }
 
-  /// Element `index` of the first output, codes without the 128 of u8.
+  /// Element `index` of the first output, codes without the 128 of u8; NaN for a code that is none.
   private func output(_ index: Int) -> Double {
     let p = unsafe UnsafeRawPointer(c.unsafePointer)
     return switch problem.epilogue.outputType {
     case .bf16:
       unsafe Double(Float(bitPattern: UInt32(p.load(fromByteOffset: 2 * index, as: UInt16.self)) << 16))
-    case .s8: unsafe Double(p.load(fromByteOffset: index, as: Int8.self))
-    case .u8: unsafe Double(p.load(fromByteOffset: index, as: UInt8.self)) - 128
+    case .s8: unsafe Self.code(Double(p.load(fromByteOffset: index, as: Int8.self)))
+    case .u8: unsafe Self.code(Double(p.load(fromByteOffset: index, as: UInt8.self)) - 128)
     default: unsafe Double(p.load(fromByteOffset: 4 * index, as: Float.self))
     }
   }
+
+  private static func code(_ value: Double) -> Double { value == -128 ? .nan : value }
 
   /// Compares what a run left in the first output with the oracle: everything when it is small, else the
   /// corners and a sample.

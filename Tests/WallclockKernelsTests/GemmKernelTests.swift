@@ -176,7 +176,7 @@ import WallclockTestSupport
       for m in 1...2 {
         caller.load(oracle, m: m, gap: 0)
         for epilogue in [.gelu, .geluTanh, .silu, .relu] as [Epilogue] {
-          for conversion in [[], .bf16, .s8] as [Epilogue] {
+          for conversion in [[], .s8] as [Epilogue] {
             let ends: Epilogue = [.bias, epilogue, conversion]
             let wrong = caller.mismatch(oracle, epilogue: ends, split: [0], gap: 0)
             try #require(wrong == nil, "\(kernel.name): \(wrong!)")
