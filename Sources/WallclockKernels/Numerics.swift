@@ -10,7 +10,8 @@ public import WallclockCore
 ///
 /// Integer kernels that are exact are one class for each type of weights, on every ISA. Sums in floating point
 /// depend on the instruction that adds: fused multiply-adds in ascending K are one class wherever they run;
-/// dot products of bf16 pairs are one for each instruction set and number of K values that it adds at once.
+/// plain C++, whose products are rounded, is another, and so are dot products of bf16 values for each instruction
+/// set and number of values that it adds at once.
 public struct NumericsClass: Hashable, Sendable, CustomStringConvertible {
   public let description: String
 
@@ -19,7 +20,7 @@ public struct NumericsClass: Hashable, Sendable, CustomStringConvertible {
     guard kernel.op == .gemm, let a = kernel.a, let b = kernel.b else { return nil }
     if kernel.isExact {
       description = "s8·\(b.rawValue)"
-    } else if a == .f32 {
+    } else if a == .f32, kernel.isa != .scalar {
       description = "f32·\(b.rawValue) fma"
     } else {
       description = "\(a.rawValue)·\(b.rawValue) \(kernel.isa.rawValue) k\(kernel.kr)"

@@ -75,7 +75,7 @@ import WallclockThreads
     func run(_ kernel: KernelDescriptor, knobs: [Knob: Int], on executor: any Executor) throws -> [Float] {
       let moe = try MoEOperator(
         kernel: kernel, knobs: knobs, gateUp: gateUp.map { try PackedWeights($0, for: kernel, gated: true) },
-        down: down.map { try PackedWeights($0, for: kernel) }, activation: activation, isas: hostISAs)
+        down: down.map { try PackedWeights($0, for: kernel) }, activation: activation, isas: testedISAs)
       let input = AlignedBuffer(x)
       let y = AlignedBuffer<Float>(count: tokens * channels)
       let routes = try self.routing
@@ -136,13 +136,13 @@ import WallclockThreads
   }
 
   @Test(arguments: Format.all) func manyExperts(_ format: Format) throws {
-    let kernel = try #require(KernelTable.serving(.gemm(format, m: 1, n: 128, k: 128), isas: hostISAs).first)
+    let kernel = try #require(KernelTable.serving(.gemm(format, m: 1, n: 128, k: 128), isas: testedISAs).first)
     try compare(
       Mixture(format, tokens: 7, channels: 128, hidden: 128, experts: 64, topK: 8, reach: 64), kernel)
   }
 
   @Test(arguments: Format.all) func sameBitsOnThreads(_ format: Format) throws {
-    let kernel = try #require(KernelTable.serving(.gemm(format, m: 1, n: 128, k: 128), isas: hostISAs).first)
+    let kernel = try #require(KernelTable.serving(.gemm(format, m: 1, n: 128, k: 128), isas: testedISAs).first)
     let mixture = try Mixture(format, tokens: 19, channels: 256, hidden: 128, experts: 6, topK: 2, reach: 5)
     let serial = try mixture.run(kernel, knobs: [.nc: kernel.nr], on: SerialExecutor()).map(\.bitPattern)
     let cpus = Machine.host.fingerprint.cpuset
@@ -184,7 +184,7 @@ import WallclockThreads
     }
     func code(_ up: [PackedWeights], _ down: [PackedWeights]) -> KernelError.Code? {
       do {
-        _ = try MoEOperator(kernel: kernel, knobs: [:], gateUp: up, down: down, activation: .silu, isas: hostISAs)
+        _ = try MoEOperator(kernel: kernel, knobs: [:], gateUp: up, down: down, activation: .silu, isas: testedISAs)
         return nil
       } catch { return error.code }
     }

@@ -51,8 +51,9 @@ import WallclockTestSupport
         for m in Set([1, 2, kernel.mr - 1, kernel.mr, kernel.mr + 1, rows]) where m > 0 {
           for begin in Set([0, 1, rows - m]) where begin + m <= rows {
             let found = try bits(kernel, knobs, begin: begin, m: m)
+            let agrees = found == Array(expected[begin * n..<(begin + m) * n])
             try #require(
-              found == Array(expected[begin * n..<(begin + m) * n]),
+              agrees,
               "\(kernel.name) \(knobs), rows \(begin) to \(begin + m): other bits than \(first.name) gave them among \(rows)")
             compared += m
           }
