@@ -124,7 +124,7 @@ private final class Events {
     #expect(events.settled[target]?.check.passed == true && events.candidates[target] == 2)
     // A moment too noisy to search in leaves the target open, for the next run.
     var last = events
-    for _ in 0..<3 where last.searches.isEmpty { last = try tune(temporary.session(), [target], effort: thorough) }
+    for _ in 0..<8 where last.searches.isEmpty { last = try tune(temporary.session(), [target], effort: thorough) }
     let search = try #require(last.searches.first)
     #expect((1...12).contains(search.evaluations), "\(search.evaluations) schedules")
     #expect(search.record.ending != nil && last.outlook?.open == 0)
