@@ -5,6 +5,7 @@
 
 #include "instruction_model.hpp"
 
+#if defined(__x86_64__)
 namespace {
 
 struct sigaction before;
@@ -19,6 +20,7 @@ void pass_on(int signal, siginfo_t *info, void *context) {
 }
 
 }  // namespace
+#endif
 
 extern "C" int wc_model_instructions(void) {
 #if defined(__x86_64__)

@@ -56,8 +56,8 @@ def weight_bytes(form, n, k):
 
 
 def copies(problem):
-    """Sets of weights that a cold problem rotates over, by the rule of Wallclock itself: over twice the last-level cache."""
-    target = 2 * max(last_level_cache_bytes(), 8 << 20)
+    """Sets of weights that a cold problem rotates over, by the rule of Wallclock itself: over four times the last-level cache."""
+    target = 4 * max(last_level_cache_bytes(), 8 << 20)
     return max(2, min(4096, target // weight_bytes(problem.format, problem.n, problem.k) + 1))
 
 
