@@ -6,9 +6,10 @@
 /// a discrete space.
 ///
 /// A Gaussian process models the logarithm of the time, with slow times drawn together, since only
-/// the fast end matters; a second one on the same kernel models the chance of failing. Evaluations go in
-/// turns: near the best point known, and anywhere with less or more curiosity. A search that only
-/// follows expected improvement stays with the first good region too long.
+/// the fast end matters; a second one on the same kernel models the chance of failing. The
+/// kernel's parameters are sampled anew every few evaluations. Evaluations go in turns: near the best
+/// point known, and anywhere with less or more curiosity. A search that only follows expected
+/// improvement stays with the first good region too long.
 struct BayesianSearch: SearchStrategy {
   /// Evaluations that spread over the space before there is a model.
   private static let initial = 2
@@ -106,7 +107,7 @@ struct BayesianSearch: SearchStrategy {
     let timed = points.filter { time($0).isFinite }
     let sample = sample(timed, Self.fitted)
     let steps = (posterior == nil ? 80 : 30) + 4 * features.dimensions
-    ProcessFit.improve(
+    ProcessFit.sample(
       &parameters, points: sample, values: targets(of: sample).values, features, steps: steps, &random)
     let kernel = ProcessKernel(parameters, features)
     let candidates = candidates()
@@ -117,7 +118,7 @@ struct BayesianSearch: SearchStrategy {
       failing = ProcessPosterior(kernel, candidates: candidates)
       for point in self.sample(points, Self.conditioned) { failing!.add(point) }
     }
-    nextFit = max(points.count + 3, points.count * 5 / 4)
+    nextFit = points.count + max(2, points.count / 30)
   }
 
   private mutating func candidates() -> [Int] {

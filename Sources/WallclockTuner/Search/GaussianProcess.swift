@@ -16,18 +16,21 @@ struct ProcessParameters: Sendable {
   /// Natural logarithm of the noise variance over the signal's.
   var noise: Double
 
+  /// In the middle of the prior: neighbours correlate by 0.93. A tenth hardly shows, 1 leaves 0.5.
+  private static let typicalStep = log(0.3)
+
   init(dimensions: Int) {
     inverseLength = Array(repeating: log(1.5), count: dimensions)
     step = Array(repeating: log(0.1), count: dimensions)
     noise = log(0.05)
   }
 
-  /// Minus the logarithm of the prior: log-normal around lengths of the whole range, weak steps and
-  /// little noise. It keeps the fit sane while points are few.
+  /// Minus the logarithm of the prior: log-normal around lengths of the whole range, modest steps and
+  /// little noise. It keeps samples sane while points are few.
   var penalty: Double {
     var sum = 0.0
     for value in inverseLength { sum += 0.5 * value * value }
-    for value in step { sum += 0.5 * (value - log(0.1)) * (value - log(0.1)) }
+    for value in step { sum += 0.5 * (value - Self.typicalStep) * (value - Self.typicalStep) }
     let excess = (noise - log(0.02)) / 1.5
     return sum + 0.5 * excess * excess
   }
@@ -105,19 +108,29 @@ struct ProcessKernel {
   }
 }
 
-/// Fitting a Gaussian process's parameters to evaluations.
+/// Which parameters of a Gaussian process its evaluations make probable.
+///
+/// They are sampled, not optimised: the few points of a search cannot tell an ordered parameter from a
+/// category in disguise, and a search that follows the most probable answer never puts it to the test.
+/// Samples disagree where evaluations leave it open, and a search by one after the other settles it.
+/// While points are few the walk is colder: good points are often found before there is reason to doubt.
 enum ProcessFit {
-  /// Improves `parameters` by `steps` random steps towards the most probable ones given `values` at `points`.
-  static func improve(
+  private static let temperate = 30.0
+
+  /// Moves `parameters` by `steps` steps of a random walk that visits them as often as they are probable
+  /// given `values` at `points` (Metropolis et al. 1953), or keeps nearer to the most probable ones while
+  /// there are fewer than `temperate` points.
+  static func sample(
     _ parameters: inout ProcessParameters, points: [Int], values: [Double], _ features: SpaceFeatures,
     steps: Int, _ random: inout SearchRandom
   ) {
-    var best = cost(parameters, points, values, features)
+    let temperature = min(1, Double(points.count) / temperate)
+    var current = cost(parameters, points, values, features)
     for _ in 0..<steps {
       let candidate = parameters.perturbed(by: 0.8, &random)
       let cost = cost(candidate, points, values, features)
-      if cost < best {
-        best = cost
+      if cost < current + temperature * random.exponential() {
+        current = cost
         parameters = candidate
       }
     }
