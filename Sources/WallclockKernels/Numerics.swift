@@ -1,5 +1,4 @@
-import CWallclockKernels
-public import WallclockCore
+import WallclockCore
 
 /// What decides the bits of a GEMM's result.
 ///
