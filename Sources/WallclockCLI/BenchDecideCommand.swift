@@ -93,9 +93,8 @@ struct BenchDecideCommand: AsyncParsableCommand {
       for count in counts {
         let pool = try ThreadPool.onePerCore(of: machine, threads: count)
         defer { pool.shutdown() }
-        var margins: [OperandState: Double] = [:]
-        for state in [OperandState.hot, .warm, .cold] {
-          margins[state] = try NoiseFloor.measure(state, on: pool, machine: machine) { Interruption.isRequested }
+        let margins = try NoiseFloor.measure(Set(OperandState.allCases), on: pool, machine: machine) {
+          Interruption.isRequested
         }
         let trial = try DecisionTrial(machine: machine, pool: pool)
         for (index, entry) in cases.enumerated() where entry.threads == count {

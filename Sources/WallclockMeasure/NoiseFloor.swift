@@ -9,26 +9,52 @@ public enum NoiseFloor {
   /// What to believe of a host that is too noisy to measure it.
   public static let whenTooNoisy = 0.05
 
-  /// For the candidates of a tune, which share their operands: a Schedule against itself on a small GEMM.
+  /// For the candidates of a tune, which share their operands: a Schedule of a small GEMM against itself.
   ///
-  /// - Returns: the largest relative difference of eight comparisons, `DecisionRule.leastMargin` at least.
-  /// - Throws: `MeasureError`; `KernelError` when the host has no kernel for the GEMM.
+  /// Each state is measured in three rounds with those of the other states between them; the median round
+  /// counts, so that one disturbed moment, or a lucky one, does not decide what every later comparison believes.
+  ///
+  /// - Returns: for each state the largest relative difference of a round's eight comparisons,
+  ///   `DecisionRule.leastMargin` at least, `whenTooNoisy` where most rounds were preempted too often.
+  /// - Throws: `MeasureError.interrupted`; `KernelError` when the host has no kernel for the GEMM.
   public static func measure(
-    _ state: OperandState, on pool: any Executor, machine: Fingerprint, isCancelled: () -> Bool = { false }
-  ) throws -> Double {
+    _ states: Set<OperandState>, on pool: any Executor, machine: Fingerprint, isCancelled: () -> Bool = { false }
+  ) throws -> [OperandState: Double] {
+    let ordered = OperandState.allCases.filter(states.contains)
+    let prepared = try ordered.map { try prepare($0, threads: pool.workerCount, machine: machine) }
+    var rounds = ordered.map { _ in [Double]() }
+    for _ in 0..<3 {
+      for index in ordered.indices {
+        rounds[index].append(try round(prepared[index], on: pool, isCancelled: isCancelled))
+      }
+    }
+    return Dictionary(uniqueKeysWithValues: zip(ordered, rounds.map { $0.sorted()[1] }))
+  }
+
+  private static func prepare(
+    _ state: OperandState, threads: Int, machine: Fingerprint
+  ) throws -> (any PreparedProblem, any PreparedProblem) {
     let problem: Problem =
       switch state {
       case .hot: .gemm(.f32, m: 32, n: 256, k: 256)
       case .warm: .gemm(.f32, m: 16, n: 256, k: 512, state: .warm)
       case .cold: .gemm(.f32, m: 4, n: 512, k: 1024, state: .cold)
       }
-    let schedule = try ScheduleSpace.standard(for: problem, threads: pool.workerCount, machine: machine)
+    let schedule = try ScheduleSpace.standard(for: problem, threads: threads, machine: machine)
     let a = try problem.prepare(schedule, machine: machine)
-    var worst = DecisionRule.leastMargin
-    for _ in 0..<8 {
-      worst = max(worst, try difference(a, a.rescheduled(schedule), on: pool, isCancelled: isCancelled))
+    return (a, try a.rescheduled(schedule))
+  }
+
+  private static func round(
+    _ sides: (any PreparedProblem, any PreparedProblem), on pool: any Executor, isCancelled: () -> Bool
+  ) throws -> Double {
+    do {
+      return try (0..<8).reduce(DecisionRule.leastMargin) { worst, _ in
+        max(worst, try difference(sides.0, sides.1, on: pool, isCancelled: isCancelled))
+      }
+    } catch let error as MeasureError where error.code == .tooManyDropped {
+      return whenTooNoisy
     }
-    return worst
   }
 
   /// For two Schedules of `problem`. Where they pack weights apart, the copies of one may lie better in
@@ -52,9 +78,9 @@ public enum NoiseFloor {
     _ a: any PreparedProblem, _ b: any PreparedProblem, on pool: any Executor, isCancelled: () -> Bool
   ) throws -> Double {
     var rule = DecisionRule(.either, margin: 0)
-    // Not a verdict is wanted but the difference: it must not end early.
+    // Not a verdict is wanted but the difference: it must not end early. A decision goes on until it knows; a
+    // floor of few pairs would hold the error of its own sampling, which decisions do not have.
     rule.precision = 0
-    rule.maximumPairs = 48
     rule.timeCap = .milliseconds(60)
     let decision = try MeasuredRun.patiently {
       try PairedComparison.decide(a, on: pool, b, on: pool, rule: rule, isCancelled: isCancelled)

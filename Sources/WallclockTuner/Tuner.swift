@@ -265,18 +265,12 @@ public final class Tuner {
   private func measureNoiseFloors(_ targets: [TuneTarget]) throws {
     var isNew = false
     for threads in Set(targets.map(\.threads)).sorted() {
-      let pool = try pool(threads)
-      for state in Set(targets.filter { $0.threads == threads }.map(\.problem.state))
-      where noiseFloors[state]?[threads] == nil {
-        isNew = true
-        do {
-          noiseFloors[state, default: [:]][threads] = try NoiseFloor.measure(
-            state, on: pool, machine: machine, isCancelled: isCancelled)
-        } catch let error as MeasureError where error.code == .tooManyDropped {
-          // A noisy moment costs boldness, not the tune.
-          noiseFloors[state, default: [:]][threads] = NoiseFloor.whenTooNoisy
-        }
-      }
+      let states = Set(targets.filter { $0.threads == threads }.map(\.problem.state))
+        .filter { noiseFloors[$0]?[threads] == nil }
+      guard !states.isEmpty else { continue }
+      isNew = true
+      let floors = try NoiseFloor.measure(states, on: pool(threads), machine: machine, isCancelled: isCancelled)
+      for (state, floor) in floors { noiseFloors[state, default: [:]][threads] = floor }
     }
     guard isNew else { return }
     let largest = noiseFloors.values.flatMap(\.values).max() ?? DecisionRule.leastMargin
