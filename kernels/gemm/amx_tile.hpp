@@ -72,7 +72,7 @@ WC_INLINE void store_sums(void *to, size_t row_bytes) {
   }
 }
 
-// Families whose sums need no group scales. Dot: element, sum, lane, start, finish as in dot_tile.hpp, and
+// Families whose sums need no group scales. Dot: element, sum, lane, start and ends as in dot_tile.hpp, and
 // dot<C, A, B>(), the product of two tiles.
 template <class Dot>
 struct tile_dot_family {

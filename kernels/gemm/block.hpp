@@ -54,10 +54,10 @@ struct columns {
   }
 };
 
-// A whole panel's columns, for ISAs on which a load of the first lanes is several instructions.
-template <int NR>
+// The same where no column is missing, so that loads need no mask.
+template <int NR, int P>
 struct whole_columns {
-  const columns<NR, 1> &c;
+  const columns<NR, P> &c;
 
   template <class T>
   WC_INLINE auto load(const T *source, int x) const {
@@ -76,16 +76,22 @@ template <int R, int X, int NR, int P>
 WC_INLINE void write_tile(
     const wc_gemm_args &g, const columns<NR, P> &c, size_t row, const simd::f32 (&t)[R][X]) {
   if (__builtin_expect(c.direct, 1)) {
-    const bool residual = g.epilogue & WC_EPILOGUE_residual;
+    float *to = static_cast<float *>(g.c) + row * g.ldc;
+    if (g.epilogue & WC_EPILOGUE_residual) {
+      const float *from = g.residual + row * g.ldr;
 #pragma unroll
-    for (int r = 0; r < R; ++r) {
+      for (int r = 0; r < R; ++r, to += g.ldc, from += g.ldr) {
 #pragma unroll
-      for (int x = 0; x < X; ++x) {
-        const size_t j = c.column(x);
-        simd::f32 value = t[r][x];
-        if (residual) value = simd::add(value, simd::load(g.residual + (row + r) * g.ldr + j));
-        simd::store(static_cast<float *>(g.c) + (row + r) * g.ldc + j, value);
+        for (int x = 0; x < X; ++x) {
+          simd::store(to + c.column(x), simd::add(t[r][x], simd::load(from + c.column(x))));
+        }
       }
+      return;
+    }
+#pragma unroll
+    for (int r = 0; r < R; ++r, to += g.ldc) {
+#pragma unroll
+      for (int x = 0; x < X; ++x) simd::store(to + c.column(x), t[r][x]);
     }
     return;
   }

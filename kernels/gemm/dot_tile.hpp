@@ -11,7 +11,7 @@
 //   broadcast(a)   A's operand, from its first element
 //   dot(sum, a, b)
 //   start(g, c, x)  what accumulators of column vector x hold before K
-//   finish(sum, g, row, c, x)   scaled and biased
+//   end_of_columns(g, c, x), end_of_row(g, row), finish(sum, column_end, row_end)   scaled and biased
 
 // Puts this accumulator's step here in the instruction stream, before every load that follows in the
 // source. Left alone, the scheduler moves loads and products up until they take the registers of
@@ -24,24 +24,20 @@ WC_INLINE void settle(Vector &sum) {
 template <class Dot, int R, int X, int NR, int P>
 WC_INLINE void start_sums(
     const wc_gemm_args &g, const columns<NR, P> &c, size_t row, typename Dot::sum (&sum)[R][X]) {
-  const bool first = is_first(g);
-  const auto *acc = static_cast<const typename Dot::lane *>(g.acc) + (first ? 0 : row * g.ldacc);
-#pragma unroll
-  for (int r = 0; r < R; ++r) {
+  if (is_first(g)) {
 #pragma unroll
     for (int x = 0; x < X; ++x) {
-      sum[r][x] = first ? Dot::start(g, c, x) : simd::load(acc + r * g.ldacc + c.column(x));
+      const typename Dot::sum start = Dot::start(g, c, x);
+#pragma unroll
+      for (int r = 0; r < R; ++r) sum[r][x] = start;
     }
+    return;
   }
-}
-
-template <class Dot, int R, int X, class C>
-WC_INLINE void finish_sums(
-    const wc_gemm_args &g, const C &c, size_t row, const typename Dot::sum (&sum)[R][X], simd::f32 (&t)[R][X]) {
+  const auto *acc = static_cast<const typename Dot::lane *>(g.acc) + row * g.ldacc;
 #pragma unroll
   for (int r = 0; r < R; ++r) {
 #pragma unroll
-    for (int x = 0; x < X; ++x) t[r][x] = Dot::finish(sum[r][x], g, row + r, c, x);
+    for (int x = 0; x < X; ++x) sum[r][x] = simd::load(acc + r * g.ldacc + c.column(x));
   }
 }
 
@@ -57,13 +53,21 @@ WC_INLINE void end_sums(
     }
     return;
   }
-  simd::f32 t[R][X];
-  if constexpr (simd::masks_loads || P > 1) {
-    finish_sums<Dot>(g, c, row, sum, t);
-  } else if (c.count == NR) {
-    finish_sums<Dot>(g, whole_columns<NR>{c}, row, sum, t);
+  typename Dot::column_end columns[X];
+  if (P > 1 || c.count == NR) {
+    const whole_columns<NR, P> whole{c};
+#pragma unroll
+    for (int x = 0; x < X; ++x) columns[x] = Dot::end_of_columns(g, whole, x);
   } else {
-    finish_sums<Dot>(g, c, row, sum, t);
+#pragma unroll
+    for (int x = 0; x < X; ++x) columns[x] = Dot::end_of_columns(g, c, x);
+  }
+  simd::f32 t[R][X];
+#pragma unroll
+  for (int r = 0; r < R; ++r) {
+    const typename Dot::row_end end = Dot::end_of_row(g, row + r);
+#pragma unroll
+    for (int x = 0; x < X; ++x) t[r][x] = Dot::finish(sum[r][x], columns[x], end);
   }
   write_tile<R, X>(g, c, row, t);
 }

@@ -12,7 +12,7 @@
 //   width          column vectors that are loaded together;  step_bytes: bytes of one of them
 //   load(p, w)     B's operands from `width` such vectors
 //   dot<L>(sum, a, b)   with lane L of A
-//   start, finish  as in dot_tile.hpp
+//   start, and what ends it, as in dot_tile.hpp
 
 // One step: lane L of each row of A, by all columns.
 template <class Dot, int L, int R, int X, int NR, int P>

@@ -6,7 +6,7 @@
 //   element        A's type in memory;  kr: how many of them eight bytes hold
 //   sum            accumulator vector;  lane: its element in `acc`
 //   dot(sum, a, b) with two rows, two columns as sixteen bytes
-//   start, finish  as in dot_tile.hpp
+//   start, and what ends it, as in dot_tile.hpp
 
 // Rows of four columns and blocks of two rows by two columns, either way.
 template <class Vector>

@@ -3,7 +3,6 @@
 
 struct simd {
   static constexpr int lanes = 8;
-  static constexpr bool masks_loads = true;  // load_first is one instruction
   // Accumulators of panels run abreast, of 16 registers: the others hold A and B; and fewer where
   // widening or products need some too.
   static constexpr int accumulators = 12, accumulators_beside_work = 8;

@@ -3,7 +3,6 @@
 
 struct simd {
   static constexpr int lanes = 4;
-  static constexpr bool masks_loads = false;  // load_first is several instructions
   // Accumulators of panels run abreast, of 32 registers: the others hold A and B.
   static constexpr int accumulators = 24;
   using f32 = float32x4_t;
