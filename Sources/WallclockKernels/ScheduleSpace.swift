@@ -65,9 +65,10 @@ public enum ScheduleSpace {
       knobs[.mc] = mc
       let mBlocks = (s[.m] + mc - 1) / mc
       let weightBytes = Int(Double(s[.n] * s[.k]) * bBytes)
-      // Four ranges a thread even out what neighbours disturb; a range of less than these bytes of weights
-      // costs more to hand over, and to begin and end its panels, than that gains.
-      let ranges = min(4 * threads, max(threads, weightBytes / 131_072))
+      // Ranges even out what neighbours disturb: four a thread, twelve where those are long. A range of fewer
+      // bytes of weights costs more to hand over, and to begin and end its panels, than that gains.
+      let few = min(4 * threads, max(threads, weightBytes / 131_072))
+      let ranges = max(few, min(12 * threads, weightBytes / 524_288))
       let parts = max(1, (threads > 1 ? ranges : 1) / mBlocks)
       knobs[.nc] = evenPart(
         of: s[.n], atMost: max(kernel.nr, (s[.n] + parts - 1) / parts), multipleOf: kernel.nr)
