@@ -93,7 +93,7 @@ import WallclockTestSupport
     unsafe call.bq = bq
     unsafe call.bk = bk
     unsafe call.prefetch = 512
-    let needed = unsafe memory.scratch_bytes(bq, bk, group, d)
+    let needed = memory.scratch_bytes(bq, bk, group, d)
     unsafe call.scratch = UnsafeMutableRawPointer(scratch.place(needed, of: UInt8.self, alignment: 64))
     let part = split == 0 ? max(1, keys) : (split + kernel.nr - 1) / kernel.nr * kernel.nr
     let partCount = max(1, (keys + part - 1) / part)

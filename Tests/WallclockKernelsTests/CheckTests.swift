@@ -2,6 +2,7 @@ import Testing
 import WallclockCore
 import WallclockKernels
 import WallclockMachine
+import WallclockTestSupport
 
 /// Runs nothing: what it leaves is the output of an earlier run.
 private final class IdleExecutor: Executor {
