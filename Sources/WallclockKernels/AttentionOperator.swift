@@ -100,7 +100,7 @@ public final class AttentionOperator: Sendable {
           unsafe args.k_end = length
           unsafe args.cache = UnsafeRawPointer(packed + slot * packedBytes)
           unsafe args.scratch = scratch + worker * scratchBytes
-          unsafe args.slopes = slopes.baseAddress.map { unsafe $0 + head }
+          unsafe args.slopes = mask.alibi ? slopes.baseAddress! + head : nil
           unsafe args.q_first = firstQuery
           unsafe args.tq = min(queries, length - firstQuery)
           unsafe args.ldq = stride

@@ -66,7 +66,7 @@ extension AttentionOperator {
               unsafe args.k_first = part * partKeys
               unsafe args.k_end = min(keys, (part + 1) * partKeys)
               unsafe args.scratch = scratch + worker * scratchBytes
-              unsafe args.slopes = slopes.baseAddress.map { unsafe $0 + kvHead * group }
+              unsafe args.slopes = mask.alibi ? slopes.baseAddress! + kvHead * group : nil
               unsafe args.q_first = firstQuery
               unsafe args.tq = min(positions, length - firstQuery)
               unsafe args.ldq = ldq
