@@ -84,7 +84,7 @@ public enum ScheduleSpace {
         let blocks = s[.batch] * problem.kvHeads * ((s[.tokens] * group + kernel.mr * 8 - 1) / (kernel.mr * 8))
         let parts = threads > 1 ? max(1, 4 * threads / max(1, blocks)) : 1
         knobs[.split] = parts == 1 ? 0 : evenPart(of: problem.keys, atMost: max(512, problem.keys / parts), multipleOf: kernel.nr)
-        knobs[.prefetch] = few ? 2048 : 0
+        knobs[.prefetch] = few ? 8192 : 0
       }
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
       let bytes = 8 * max(1, s[.channels])
