@@ -4,8 +4,11 @@
 // Prototypes.
 #define WC_GEMM(isa, name, a, b, acc, c, mr, nr, kr, layout, knobs, epilogues, flags, scratch, hook) \
   extern "C" wc_status name(const wc_gemm_args *);
-#define WC_ATTENTION(isa, name, q, kv, acc, o, mr, nr, kr, knobs, flags, memory, hook) \
-  extern "C" wc_status name(const wc_attention_args *);
+#define WC_ATTENTION(isa, name, q, kv, acc, o, mr, nr, kr, knobs, flags, hook) \
+  extern "C" wc_status name(const wc_attention_args *); \
+  namespace wc { \
+  extern const wc_attention_memory name##_memory; \
+  }
 #define WC_ROWWISE(isa, op, name, in, out, knobs, flags, hook) \
   extern "C" wc_status name(const wc_rowwise_args *);
 #include "attention/kernels.def"
@@ -16,7 +19,7 @@
 #undef WC_ROWWISE
 
 namespace wc {
-// What rows name in their `scratch`, `memory` and `hook` columns; each op defines its own.
+// What rows name in their `scratch` and `hook` columns; each op defines its own.
 size_t gemm_scratch_none(size_t k);
 size_t gemm_scratch_f32_panel16(size_t k);  // a K block of one panel of 16 columns, as f32
 size_t gemm_scratch_f32_panel32(size_t k);
@@ -29,8 +32,6 @@ size_t gemm_scratch_q4_panel32(size_t k);
 size_t gemm_scratch_q4z_panel8(size_t k);  // and with s32 zero points
 size_t gemm_scratch_q4z_panel16(size_t k);
 size_t gemm_scratch_q4z_panel32(size_t k);
-// K and V in panels of so many keys or columns.
-extern const wc_attention_memory attention_memory_panels4, attention_memory_panels16, attention_memory_panels32;
 
 struct thread_hook {
   wc_thread_fn enter, leave;
@@ -45,11 +46,11 @@ static const wc_kernel table[] = {
    .knobs = knobs_, .epilogues = epilogues_, .flags = flags_, .gemm = name_, .attention = nullptr, \
    .rowwise = nullptr, .gemm_scratch_bytes = wc::gemm_scratch_##scratch_, .attention_memory = nullptr, \
    .thread_enter = wc::hook_##thread_.enter, .thread_leave = wc::hook_##thread_.leave},
-#define WC_ATTENTION(isa_, name_, q_, kv_, acc_, o_, mr_, nr_, kr_, knobs_, flags_, memory_, thread_) \
+#define WC_ATTENTION(isa_, name_, q_, kv_, acc_, o_, mr_, nr_, kr_, knobs_, flags_, thread_) \
   {.name = #name_, .op = WC_OP_attention, .isa = WC_ISA_##isa_, .a = WC_TYPE_##q_, .b = WC_TYPE_##kv_, \
    .acc = WC_TYPE_##acc_, .c = WC_TYPE_##o_, .mr = mr_, .nr = nr_, .kr = kr_, .layout = WC_LAYOUT_none, \
    .knobs = knobs_, .epilogues = WC_EPILOGUE_none, .flags = flags_, .gemm = nullptr, .attention = name_, \
-   .rowwise = nullptr, .gemm_scratch_bytes = nullptr, .attention_memory = &wc::attention_memory_##memory_, \
+   .rowwise = nullptr, .gemm_scratch_bytes = nullptr, .attention_memory = &wc::name_##_memory, \
    .thread_enter = wc::hook_##thread_.enter, .thread_leave = wc::hook_##thread_.leave},
 #define WC_ROWWISE(isa_, op_, name_, in_, out_, knobs_, flags_, thread_) \
   {.name = #name_, .op = WC_OP_##op_, .isa = WC_ISA_##isa_, .a = WC_TYPE_##in_, .b = WC_TYPE_none, \

@@ -10,7 +10,10 @@ extension Format: ExpressibleByArgument {
 }
 extension Op: ExpressibleByArgument {}
 extension OperandState: ExpressibleByArgument {}
-extension Mask: ExpressibleByArgument {}
+extension Mask: ExpressibleByArgument {
+  public init?(argument: String) { self.init(rawValue: argument) }
+  public var defaultValueDescription: String { rawValue }
+}
 extension Epilogue: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }
 }
@@ -19,7 +22,7 @@ extension Epilogue: ExpressibleByArgument {
 struct ProblemOptions: ParsableArguments {
   @Option(name: [.customLong("op"), .customLong("ops")], parsing: .upToNextOption, help: "Ops, e.g. gemm attention layer-norm.")
   var ops: [Op] = []
-  @Option(name: .long, parsing: .upToNextOption, help: "Formats of GEMM weights and activations, e.g. f32 w8a8 w4a8-g32.")
+  @Option(name: .long, parsing: .upToNextOption, help: "Formats of GEMM weights and activations, e.g. f32 w8a8 w4a8-g32, and of attention's keys and values.")
   var types: [Format] = []
   @Option(name: .long, parsing: .upToNextOption, help: "GEMM: rows of A and C.") var m: [Int] = []
   @Option(name: .long, help: "GEMM: columns of C.") var n: Int?
@@ -28,12 +31,14 @@ struct ProblemOptions: ParsableArguments {
   @Option(name: .long, parsing: .upToNextOption, help: "Tokens per sequence.") var tokens: [Int] = []
   @Option(name: .long, help: "Attention heads.") var heads: Int?
   @Option(name: .customLong("head-dim"), help: "Values per head.") var headDim: Int?
+  @Option(name: .customLong("kv-heads"), help: "Attention: heads of keys and values; each serves as many heads of queries.") var kvHeads: Int?
+  @Option(name: .long, help: "Attention: keys in a cache; without it the tokens attend to themselves. --tokens 1 --context 4096 is decode.") var context: Int?
   @Option(name: .long, help: "Row-wise ops: rows.") var rows: Int?
   @Option(name: .long, help: "Row-wise ops: columns.") var channels: Int?
   @Option(name: .long, help: "Mixture of experts: channels inside an expert.") var hidden: Int?
   @Option(name: .long, help: "Mixture of experts: experts.") var experts: Int?
   @Option(name: .customLong("top-k"), help: "Mixture of experts: experts each token goes to.") var topK: Int?
-  @Option(name: .long, help: "Attention: full or causal.") var mask: Mask = .full
+  @Option(name: .long, help: "Attention: \(Mask.form).") var mask: Mask = .full
   @Option(name: .long, help: "GEMM: what follows in the same pass, e.g. bias+gelu.") var epilogue: Epilogue = []
   @Option(name: .long, help: "hot (operands in cache), warm (as in a model that fits the last-level cache) or cold (weights from DRAM).") var state: OperandState?
   @Option(name: .long, help: "A .shapes file: one Problem a line.") var shapes: String?
@@ -56,14 +61,18 @@ struct ProblemOptions: ParsableArguments {
       ] {
         if let value, Problem.requiredDimensions(of: op).contains(dimension) { base[dimension] = value }
       }
-      if op == .attention, batch == nil { base[.batch] = 1 }
+      if op == .attention {
+        if batch == nil { base[.batch] = 1 }
+        if let context { base[.context] = context }
+        if let kvHeads, kvHeads != heads { base[.kvHeads] = kvHeads }
+      }
       let varied: (dimension: WallclockCore.Dimension, values: [Int])? =
         switch op {
         case .gemm: (.m, m)
         case .attention, .moeGemm: (.tokens, tokens)
         default: nil
         }
-      for format in op.kernelOp == .gemm && !types.isEmpty ? types : [.f32] {
+      for format in (op.kernelOp == .gemm || op == .attention) && !types.isEmpty ? types : [.f32] {
         for value in varied?.values ?? [0] {
           var shape = base
           if let varied { shape[varied.dimension] = value }

@@ -60,11 +60,6 @@ extension Shape: Codable {
   public func encode(to encoder: any Encoder) throws { try sizes.encode(to: encoder) }
 }
 
-/// Which keys a query may see.
-public enum Mask: String, Hashable, Sendable, Codable, CaseIterable {
-  case full, causal
-}
-
 /// Where the operands lie when a Problem is timed: each state is a Problem of its own.
 public enum OperandState: String, Hashable, Sendable, Codable, CaseIterable {
   /// Operands in the nearest cache they fit, as repeated runs leave them: what a kernel can reach.
@@ -142,15 +137,6 @@ public struct Problem: Hashable, Sendable, Codable {
     op == .moeGemm ? shape[.experts] * expertBytes : format.weightBytes(n: shape[.n], k: shape[.k])
   }
 
-  /// `batch` sequences of `tokens` each attending to themselves.
-  public static func attention(
-    batch: Int, tokens: Int, heads: Int, headDim: Int, mask: Mask = .full, state: OperandState = .hot
-  ) -> Problem {
-    Problem(
-      .attention, shape: [.batch: batch, .tokens: tokens, .heads: heads, .headDim: headDim], mask: mask,
-      state: state)
-  }
-
   /// A row-wise op over `rows×channels`.
   public static func rowwise(_ op: Op, rows: Int, channels: Int, state: OperandState = .hot) -> Problem {
     Problem(op, shape: [.rows: rows, .channels: channels], state: state)
@@ -165,9 +151,7 @@ public struct Problem: Hashable, Sendable, Codable {
     case .moeGemm:
       return 6 * Double(s[.tokens]) * Double(s[.topK]) * Double(s[.channels]) * Double(s[.hidden])
     case .attention:
-      let tokens = Double(s[.tokens])
-      let pairs = mask == .causal ? tokens * (tokens + 1) / 2 : tokens * tokens
-      return 4 * Double(s[.batch]) * Double(s[.heads]) * pairs * Double(s[.headDim])
+      return attentionOperations
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
       return Double(s[.rows]) * Double(s[.channels])
     }
@@ -185,7 +169,7 @@ public struct Problem: Hashable, Sendable, Codable {
     case .moeGemm:
       return distinctExperts * Double(expertBytes) + 8 * Double(s[.tokens]) * Double(s[.channels])
     case .attention:
-      return 16 * Double(s[.batch]) * Double(s[.tokens]) * Double(s[.heads]) * Double(s[.headDim])
+      return attentionBytes
     case .quantize:
       return 5 * Double(s[.rows]) * Double(s[.channels])
     case .layerNorm, .residual, .embedding:

@@ -45,7 +45,7 @@ extension Problem {
       self.epilogue = epilogue
     case "mask":
       guard let mask = Mask(rawValue: value) else {
-        throw ProblemTextError(message: "mask=\(value): known are \(Mask.allCases.map(\.rawValue).joined(separator: ", "))")
+        throw ProblemTextError(message: "mask=\(value): expected \(Mask.form)")
       }
       self.mask = mask
     case "state":
@@ -89,6 +89,7 @@ extension Problem {
       throw ProblemTextError(message: "\(self) has operands of \(Int(bytes / 1e9)) GB; the limit is 64 GiB")
     }
     if op == .moeGemm { try checkMixture() }
+    if op == .attention { try checkAttention() }
     if op == .gemm, epilogue.contains(.gated), shape[.n] % 2 != 0 {
       throw ProblemTextError(message: "a gated epilogue needs n to be even, half gates and half ups, found n=\(shape[.n])")
     }

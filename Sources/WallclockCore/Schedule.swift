@@ -4,10 +4,12 @@ public enum Knob: String, Hashable, Sendable, Codable, CaseIterable, Comparable,
   case mc, nc, kc
   /// Bytes ahead in packed B; 0 is none.
   case prefetch
-  /// Query rows and keys per attention block.
+  /// Query rows, which are (position, head) pairs, and keys per attention block.
   case bq, bk
   /// Rows per range handed to a thread, for row-wise ops.
   case rows
+  /// Keys of a cache that a thread is handed; 0: all. Parts are merged in their order.
+  case split
 
   private var order: Int { Self.allCases.firstIndex(of: self)! }
   public static func < (a: Knob, b: Knob) -> Bool { a.order < b.order }

@@ -34,9 +34,9 @@ import WallclockMachine
 
   public func runs(on isas: Set<ISA>) -> Bool { isas.contains(isa) }
 
-  /// Whether this row computes GEMMs of `format`.
+  /// Whether this row computes GEMMs of `format`, or attention over a cache of it.
   public func serves(_ format: Format) -> Bool {
-    guard op == .gemm, let a, let b else { return false }
+    guard op == .gemm || op == .attention, let a, let b else { return false }
     return b == format.weightType && format.activationTypes.contains(a)
   }
 
@@ -61,7 +61,7 @@ import WallclockMachine
 
   private static let knobBits: [(bit: wc_knobs, knob: Knob)] = [
     (WC_KNOB_mc, .mc), (WC_KNOB_nc, .nc), (WC_KNOB_kc, .kc), (WC_KNOB_prefetch, .prefetch),
-    (WC_KNOB_bq, .bq), (WC_KNOB_bk, .bk), (WC_KNOB_rows, .rows),
+    (WC_KNOB_bq, .bq), (WC_KNOB_bk, .bk), (WC_KNOB_rows, .rows), (WC_KNOB_split, .split),
   ]
 }
 
@@ -94,6 +94,7 @@ public enum KernelTable {
   /// GEMM has fewer rows than make tiles pay.
   public static func serving(_ problem: Problem, isas: Set<ISA>) -> [KernelDescriptor] {
     let found = rows(problem.op, isas: isas).filter { kernel in
+      if problem.op == .attention { return kernel.serves(problem.format) }
       guard problem.op.kernelOp == .gemm else { return problem.op != .quantize || kernel.c == .s8 }
       return kernel.serves(problem.format) && problem.epilogue.isSubset(of: kernel.epilogues)
     }

@@ -81,6 +81,7 @@ public struct KnobSpace: Sendable {
     case .nc: "nc/nr"
     case .bq: "bq/mr"
     case .bk: "bk/nr"
+    case .split: "split/nr"
     case .kc, .prefetch, .rows: knob.rawValue
     }
   }
@@ -89,7 +90,7 @@ public struct KnobSpace: Sendable {
   private static func unit(of knob: Knob, _ kernel: KernelDescriptor) -> Int {
     switch knob {
     case .mc, .bq: kernel.mr
-    case .nc, .bk: kernel.nr
+    case .nc, .bk, .split: kernel.nr
     case .kc, .prefetch, .rows: 1
     }
   }
@@ -118,8 +119,10 @@ public struct KnobSpace: Sendable {
       let whole = tiles(s[.k], step) * step
       return steps(upTo: tiles(s[.k], step * units)).map { min($0 * step * units, whole) }
     case .prefetch: return [0, 256, 512, 1024, 2048, 4096, 8192]
-    case .bq: return Array(1...min(64, tiles(s[.tokens], kernel.mr)))
-    case .bk: return Array(1...min(64, tiles(s[.tokens], kernel.nr)))
+    case .bq: return Array(1...min(64, tiles(s[.tokens] * max(1, s[.heads] / max(1, problem.kvHeads)), kernel.mr)))
+    case .bk: return Array(1...min(64, tiles(problem.keys, kernel.nr)))
+    // As many keys as there are is the same as all, which is 0.
+    case .split: return [0] + steps(upTo: tiles(problem.keys, kernel.nr)).dropLast()
     case .rows: return steps(upTo: s[.rows])
     }
   }

@@ -1,37 +1,13 @@
 import CWallclockKernels
 import WallclockCore
 
-/// `batch` random sequences of equal length, laid out as a fused QKV projection leaves them: rows
-/// of 3 · heads · headDim.
-final class AttentionOperands {
-  let problem: Problem
-  let isas: Set<ISA>
-  let copies: Int
-  let qkv: AlignedBuffer<Float>
-  let o: AlignedBuffer<Float>
-  /// One for all Schedules, which run one at a time: a Schedule is not faster for where its scratch lies.
-  let workspace = AttentionWorkspace()
-
-  init(_ problem: Problem, isas: Set<ISA>, copies: Int, seed: UInt64) {
-    self.problem = problem
-    self.isas = isas
-    self.copies = copies
-    let s = problem.shape
-    let width = s[.heads] * s[.headDim]
-    qkv = AlignedBuffer(count: copies * s[.batch] * s[.tokens] * 3 * width)
-    var random = OperandGenerator(seed: seed)
-    random.fill(qkv, scale: 1)
-    o = AlignedBuffer(count: s[.batch] * s[.tokens] * width)
-  }
-}
-
-/// Self-attention and one Schedule.
+/// Attention, to itself or to a cache, and one Schedule.
 final class PreparedAttention: PreparedProblem {
   let schedule: Schedule
   private let operands: AttentionOperands
   private let attention: AttentionOperator
   private let starts: [Int]
-  private let rowsPerCopy: Int
+  private let caches: [KVCache]
 
   var problem: Problem { operands.problem }
   var copies: Int { operands.copies }
@@ -40,10 +16,13 @@ final class PreparedAttention: PreparedProblem {
     self.schedule = schedule
     self.operands = operands
     let kernel = try operands.problem.kernel(of: schedule, isas: operands.isas)
+    guard kernel.serves(operands.problem.format) else {
+      throw KernelError(.unsupported, "\(kernel.name) has no cache of format \(operands.problem.format)")
+    }
     attention = try AttentionOperator(kernel: kernel, knobs: schedule.knobs, isas: operands.isas)
     let s = operands.problem.shape
-    rowsPerCopy = s[.batch] * s[.tokens]
     starts = (0...s[.batch]).map { $0 * s[.tokens] }
+    caches = try operands.caches(for: kernel)
   }
 
   func rescheduled(_ schedule: Schedule) throws(KernelError) -> any PreparedProblem {
@@ -54,85 +33,48 @@ final class PreparedAttention: PreparedProblem {
 
   func run(copy: Int, on executor: any Executor) {
     let s = problem.shape
-    let width = s[.heads] * s[.headDim]
+    let width = operands.queryColumns
     unsafe starts.withUnsafeBufferPointer { starts in
-      let base = unsafe UnsafePointer(operands.qkv.unsafePointer + copy * rowsPerCopy * 3 * width)
-      unsafe attention.run(
-        starts: Span(_unsafeElements: starts), heads: s[.heads], headDim: s[.headDim], q: base,
-        k: base + width, v: base + 2 * width, stride: 3 * width, o: operands.o.unsafePointer, ldo: width,
-        scale: scale, mask: problem.mask, workspace: operands.workspace, on: executor)
+      let starts = unsafe Span(_unsafeElements: starts)
+      let q = unsafe operands.queries(copy: copy)
+      if problem.usesCache {
+        unsafe attention.run(
+          starts: starts, cache: caches[copy], heads: s[.heads], q: q, ldq: operands.queryStride,
+          o: operands.o.unsafePointer, ldo: width, scale: scale, mask: problem.mask, workspace: operands.workspace,
+          on: executor)
+      } else {
+        unsafe attention.run(
+          starts: starts, heads: s[.heads], kvHeads: problem.kvHeads, headDim: s[.headDim], q: q, k: q + width,
+          v: q + width + operands.pairColumns / 2, stride: operands.queryStride, o: operands.o.unsafePointer, ldo: width,
+          scale: scale, mask: problem.mask, workspace: operands.workspace, on: executor)
+      }
     }
   }
 
   func rewriteActivations(copy: Int, on executor: any Executor) {
-    let width = problem.shape[.heads] * problem.shape[.headDim]
+    let rows = problem.shape[.batch] * problem.shape[.tokens]
     unsafe ActivationRows.rewrite(
       [
-        ActivationRows(operands.qkv.unsafePointer + copy * rowsPerCopy * 3 * width, columns: 3 * width),
-        ActivationRows(operands.o.unsafePointer, columns: width),
-      ], count: rowsPerCopy, on: executor)
+        ActivationRows(
+          UnsafeMutablePointer(mutating: operands.queries(copy: copy)), columns: operands.queryStride),
+        ActivationRows(operands.o.unsafePointer, columns: operands.queryColumns),
+      ], count: rows, on: executor)
   }
 
   func check(on executor: any Executor) throws(KernelError) -> CorrectnessCheck {
     operands.o.poison()
     run(copy: 0, on: executor)
     let s = problem.shape
-    let (tokens, d, heads) = (s[.tokens], s[.headDim], s[.heads])
-    let width = heads * d
-    let pairs = s[.batch] * heads
-    let queries = min(tokens, 64)
+    let pairs = s[.batch] * s[.heads]
+    let queries = min(s[.tokens], 64)
     var worst = 0.0
     var checked = 0
     // Some heads, each with a window of its queries: first head, last head, and two between.
     for pair in Set([0, pairs / 3, pairs / 2, pairs - 1]).sorted() {
-      let (batch, head) = (pair / heads, pair % heads)
-      let firstQuery = pair == 0 ? 0 : tokens - queries
-      let offset = batch * tokens * 3 * width + head * d
-      let base = unsafe UnsafePointer(operands.qkv.unsafePointer + offset)
-      var args = unsafe wc_attention_args()
-      unsafe args.tq = queries
-      unsafe args.tk = tokens
-      unsafe args.d = d
-      unsafe args.q_first = firstQuery
-      unsafe args.tq_total = tokens
-      unsafe args.q = base + firstQuery * 3 * width
-      unsafe args.k = base + width
-      unsafe args.v = base + 2 * width
-      unsafe args.ldq = 3 * width
-      unsafe args.ldk = 3 * width
-      unsafe args.ldv = 3 * width
-      unsafe args.scale = scale
-      unsafe args.mask = UInt32(problem.mask == .causal ? WC_MASK_causal : WC_MASK_full)
-      let expected = AlignedBuffer<Double>(count: queries * d)
-      try unsafe WallclockKernels.check(
-        wc_attention_reference(&args, expected.unsafePointer), "the oracle of attention")
-      var difference = 0.0
-      var norm = 0.0
-      for q in 0..<queries {
-        for j in 0..<d {
-          let found = Double(operands.o[(batch * tokens + firstQuery + q) * width + head * d + j])
-          let value = expected[q * d + j]
-          difference += (found - value) * (found - value)
-          norm += value * value
-        }
-      }
-      checked += queries * d
-      var error = excess(difference.squareRoot(), 0, allowed: Tolerance.attention(norm: norm.squareRoot(), magnitude: 0))
-      if error > 1 {
-        // Rarely, values cancel: what the outputs would be with |V| says how large the summands are.
-        let absolute = AlignedBuffer<Float>(count: tokens * d)
-        for j in 0..<tokens * d {
-          unsafe absolute.unsafePointer[j] = abs(args.v[j / d * args.ldv + j % d])
-        }
-        unsafe args.v = UnsafePointer(absolute.unsafePointer)
-        unsafe args.ldv = d
-        try unsafe WallclockKernels.check(
-          wc_attention_reference(&args, expected.unsafePointer), "the oracle of attention")
-        let magnitude = expected.array().reduce(0) { $0 + $1 * $1 }.squareRoot()
-        error = excess(
-          difference.squareRoot(), 0, allowed: Tolerance.attention(norm: norm.squareRoot(), magnitude: magnitude))
-      }
-      if difference.isNaN || error > worst { worst = difference.isNaN ? .infinity : error }
+      let error = try error(
+        sequence: pair / s[.heads], head: pair % s[.heads], firstQuery: pair == 0 ? 0 : s[.tokens] - queries, queries)
+      checked += queries * s[.headDim]
+      if error.isNaN || error > worst { worst = error.isNaN ? .infinity : error }
     }
     guard worst <= 1 else {
       throw KernelError(
@@ -140,5 +82,68 @@ final class PreparedAttention: PreparedProblem {
         worstErrorOverTolerance: worst)
     }
     return CorrectnessCheck(worstErrorOverTolerance: worst, elementsChecked: checked)
+  }
+
+  /// What a kernel makes of `rows` rows of `type`, `stride` apart.
+  private func kept(_ type: ElementType, _ x: UnsafePointer<Float>, rows: Int, stride: Int) throws(KernelError) -> AlignedBuffer<Float> {
+    let d = problem.shape[.headDim]
+    let result = AlignedBuffer<Float>(count: rows * d)
+    try unsafe WallclockKernels.check(
+      wc_attention_kept(type.c, rows, d, x, stride, result.unsafePointer), "rows of \(type.rawValue)")
+    return result
+  }
+
+  /// The Frobenius error of some queries of one head, over what is allowed.
+  private func error(sequence: Int, head: Int, firstQuery: Int, _ queries: Int) throws(KernelError) -> Double {
+    let s = problem.shape
+    let (tokens, d, keys) = (s[.tokens], s[.headDim], problem.keys)
+    let kernel = attention.kernel
+    let kvHead = head / (s[.heads] / problem.kvHeads)
+    let firstRow = sequence * tokens + firstQuery
+    let source = unsafe operands.keys + sequence * keys * operands.keyStride + kvHead * d
+    let q = try unsafe kept(
+      kernel.a!, operands.queries(copy: 0) + firstRow * operands.queryStride + head * d, rows: queries,
+      stride: operands.queryStride)
+    let k = try unsafe kept(kernel.b!, source, rows: keys, stride: operands.keyStride)
+    let v = try unsafe kept(kernel.b!, source + operands.pairColumns / 2, rows: keys, stride: operands.keyStride)
+    let slopes = AlignedBuffer(problem.mask.alibi ? [Mask.alibiSlopes(heads: s[.heads])[head]] : [])
+    var args = unsafe attention.arguments(heads: 1, group: 1, headDim: d, scale: scale, mask: problem.mask)
+    unsafe args.slopes = slopes.count > 0 ? UnsafePointer(slopes.unsafePointer) : nil
+    unsafe args.tq = queries
+    unsafe args.tk = keys
+    unsafe args.q_first = firstQuery
+    unsafe args.tq_total = tokens
+    unsafe args.q = UnsafePointer(q.unsafePointer)
+    unsafe args.k = UnsafePointer(k.unsafePointer)
+    unsafe args.v = UnsafePointer(v.unsafePointer)
+    unsafe args.ldq = d
+    unsafe args.ldk = d
+    unsafe args.ldv = d
+    let expected = AlignedBuffer<Double>(count: queries * d)
+    func reference() throws(KernelError) {
+      try unsafe WallclockKernels.check(
+        wc_attention_reference(&args, expected.unsafePointer), "the oracle of attention")
+    }
+    try reference()
+    var difference = 0.0
+    var norm = 0.0
+    for i in 0..<queries {
+      for c in 0..<d {
+        let found = Double(operands.o[(firstRow + i) * operands.queryColumns + head * d + c])
+        let value = expected[i * d + c]
+        difference += (found - value) * (found - value)
+        norm += value * value
+      }
+    }
+    func over(_ magnitude: Double) -> Double {
+      excess(
+        difference.squareRoot(), 0,
+        allowed: Tolerance.attention(norm: norm.squareRoot(), magnitude: magnitude, narrow: kernel.a == .bf16))
+    }
+    guard over(0) > 1, !difference.isNaN else { return difference.isNaN ? .nan : over(0) }
+    // Rarely, values cancel: what the outputs would be with |V| says how large the summands are.
+    for j in 0..<keys * d { unsafe v.unsafePointer[j] = abs(v.unsafePointer[j]) }
+    try reference()
+    return over(expected.array().reduce(0) { $0 + $1 * $1 }.squareRoot())
   }
 }

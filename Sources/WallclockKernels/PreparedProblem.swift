@@ -68,7 +68,7 @@ extension Problem {
     case .moeGemm:
       try PreparedMoE(MoEOperands(self, isas: isas, copies: copies, seed: seed), schedule)
     case .attention:
-      try PreparedAttention(AttentionOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+      try PreparedAttention(AttentionOperands(self, copies: copies, isas: isas, seed: seed), schedule)
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
       try PreparedRowwise(RowwiseOperands(self, isas: isas, copies: copies, seed: seed), schedule)
     }

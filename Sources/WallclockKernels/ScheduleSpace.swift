@@ -74,8 +74,19 @@ public enum ScheduleSpace {
         of: s[.n], atMost: max(kernel.nr, (s[.n] + parts - 1) / parts), multipleOf: kernel.nr)
       knobs[.prefetch] = problem.state == .hot && weightBytes <= l2 ? 0 : 4096
     case .attention:
-      knobs[.bk] = min(256, max(kernel.nr, s[.tokens]))
+      // A block of keys and values has half of the second level; with few rows there is nothing to keep it for.
+      let keyBytes = 2 * Double(s[.headDim]) * (kernel.b?.bitsPerValue ?? 32) / 8
+      let group = s[.heads] / max(1, problem.kvHeads)
+      let few = s[.tokens] * group <= kernel.mr
+      let longest = few ? 128 : max(128, min(512, Int(Double(l2) / 2 / keyBytes)))
+      knobs[.bk] = min(longest / kernel.nr * kernel.nr, max(kernel.nr, problem.keys))
       knobs[.bq] = kernel.mr * 8
+      if problem.usesCache {
+        let blocks = s[.batch] * problem.kvHeads * ((s[.tokens] * group + kernel.mr * 8 - 1) / (kernel.mr * 8))
+        let parts = threads > 1 ? max(1, 4 * threads / max(1, blocks)) : 1
+        knobs[.split] = parts == 1 ? 0 : evenPart(of: problem.keys, atMost: max(512, problem.keys / parts), multipleOf: kernel.nr)
+        knobs[.prefetch] = few ? 8192 : 0
+      }
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
       let bytes = 8 * max(1, s[.channels])
       knobs[.rows] = max(1, min(64, l1 / bytes))
@@ -120,10 +131,12 @@ public enum ScheduleSpace {
       }
     case .prefetch:
       if problem.state != .hot || value > 0 { found.formUnion([0, 2048, 8192]) }
+    case .split:
+      found.formUnion([0, 512, 1024, 4096].filter { $0 < problem.keys })
     case .bq:
       found.formUnion([kernel.mr * 4, kernel.mr * 16])
     case .bk:
-      found.formUnion([64, 128, 512].filter { $0 <= max(64, s[.tokens]) })
+      found.formUnion([64, 128, 512].filter { $0 <= max(64, problem.keys) })
     case .rows:
       found.formUnion([max(1, value / 4), max(1, min(s[.rows], value * 4))])
     }

@@ -82,13 +82,15 @@ public enum Tolerance {
     return 0
   }
 
-  /// Frobenius error of attention in f32, for outputs of Frobenius norm `norm`.
+  /// Frobenius error of attention for outputs of Frobenius norm `norm`.
   ///
   /// - Parameter magnitude: the norm of what the outputs would be with |V| for V. Where values cancel (one
   ///   column, queries that are alike) the rounding of the products alone, u of each, exceeds any multiple of
   ///   their sum, so four of it are allowed beside 5·10⁻⁶ of the norm.
-  public static func attention(norm: Double, magnitude: Double) -> Double {
-    5e-6 * norm + 4 * u * magnitude + 1e-30
+  /// - Parameter narrow: weights are rounded to bf16 ahead of V, each by up to 2⁻⁹: then 5·10⁻³ of the norm, and where
+  ///   values cancel 2⁻⁹ of the magnitude.
+  public static func attention(norm: Double, magnitude: Double, narrow: Bool = false) -> Double {
+    narrow ? 5e-3 * norm + 0x1p-9 * magnitude + 1e-30 : 5e-6 * norm + 4 * u * magnitude + 1e-30
   }
 
   /// For one element of a row-wise op, relative to the scale of its row.

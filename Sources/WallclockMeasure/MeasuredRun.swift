@@ -22,7 +22,9 @@ public enum MeasuredRun {
         case (.bf16, _), (.int8, .float), (.int4, .float): "bf16"
         default: "f32"
         }
-      case .attention, .gelu, .layerNorm: "f32"
+      // Over a bf16 cache products may be bf16.
+      case .attention: problem.format.weights == .bf16 ? "bf16" : "f32"
+      case .gelu, .layerNorm: "f32"
       case .quantize, .residual, .embedding, .meanPool: nil
       }
     return [compute, "read.dram"].compactMap { $0 }

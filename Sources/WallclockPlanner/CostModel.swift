@@ -29,6 +29,8 @@ public struct CostModel: Sendable {
     var format: Format
     var headDim: Int
     var kvHeads: Int
+    /// Keys of a cache, where there is one.
+    var context: Int?
     var mask: Mask
     var state: OperandState
     var threads: Int
@@ -99,7 +101,7 @@ public struct CostModel: Sendable {
   }
   private static func attentionKey(_ p: Problem, _ threads: Int) -> AttentionKey {
     AttentionKey(
-      format: p.format, headDim: p.shape[.headDim], kvHeads: p.shape[.kvHeads], mask: p.mask, state: p.state,
+      format: p.format, headDim: p.shape[.headDim], kvHeads: p.shape[.kvHeads], context: p.shape.sizes[.context], mask: p.mask, state: p.state,
       threads: threads)
   }
   private static func rowwiseKey(_ p: Problem, _ threads: Int) -> RowwiseKey {

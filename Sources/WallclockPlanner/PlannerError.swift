@@ -32,7 +32,7 @@ public struct PlannerError: Diagnostic {
   /// The command that measures `problem` at `threads`; its flags are those of `bench`.
   public static func tuneCommand(for problem: Problem, threads: Int) -> String {
     var words = ["wallclock tune --ops", problem.op.rawValue]
-    if problem.op.kernelOp == .gemm { words.append("--types \(problem.format)") }
+    if problem.op.kernelOp == .gemm || problem.format != .f32 { words.append("--types \(problem.format)") }
     for (dimension, size) in problem.shape.sizes.sorted(by: { $0.key < $1.key }) {
       words.append("--\(dimension.rawValue) \(size)")
     }

@@ -71,6 +71,7 @@ import struct WallclockCore.Measurement
   private static let samples: [Problem] = [
     .gemm(.w4a8g32, m: 1, n: 2, k: 32, epilogue: [.bias, .gelu], state: .cold), .gemm(.f32, m: 0, n: 0, k: 0),
     .attention(batch: 2, tokens: 128, heads: 12, headDim: 32, mask: .causal),
+    .attention(.w8a16, batch: 1, tokens: 1, context: 512, heads: 8, kvHeads: 2, headDim: 64, mask: .window(128, sinks: 4)),
     .moeGemm(.w4a8g32, tokens: 3, channels: 64, hidden: 32, experts: 8, topK: 2, activation: .gelu),
   ] + [Op.quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool].map { .rowwise($0, rows: 3, channels: 5) }
 

@@ -2,6 +2,7 @@ import Testing
 import WallclockCore
 import WallclockKernels
 import WallclockMachine
+import WallclockTestSupport
 
 /// Runs nothing: what it leaves is the output of an earlier run.
 private final class IdleExecutor: Executor {
@@ -17,7 +18,11 @@ private final class IdleExecutor: Executor {
       .rowwise(.gelu, rows: 7, channels: 33), .rowwise(.residual, rows: 7, channels: 33),
       .rowwise(.embedding, rows: 7, channels: 33), .rowwise(.meanPool, rows: 7, channels: 33),
       .rowwise(.quantize, rows: 7, channels: 33),
-    ]
+    ] + Problem.attentionFormats.flatMap { format in
+      Mask.kinds.map { mask in
+        .attention(format, batch: 2, tokens: 3, context: 70, heads: 6, kvHeads: 2, headDim: 40, mask: mask)
+      }
+    }
 
   /// Candidates share operands, so a kernel that writes nothing would pass on another's work.
   @Test(arguments: problems)

@@ -122,7 +122,7 @@ import WallclockThreads
           workspace: AttentionWorkspace(), on: executor)
         return Self.bits(o)
       }
-      for mask in Mask.allCases {
+      for mask in Mask.kinds {
         let serial = run(SerialExecutor(), mask)
         #expect(!serial.allSatisfy { $0 == 0 })
         for (name, executor) in try Self.executors() {

@@ -42,9 +42,11 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
       topK: random.integer(1...experts),
       activation: [[], .silu, .gelu, .geluTanh, .relu].randomElement(using: &random)!, state: state)
   case 6, 7:
+    let kvHeads = random.integer(1...4)
     return .attention(
-      batch: random.integer(1...3), tokens: size(), heads: random.integer(1...4),
-      headDim: random.integer(1...80), mask: Mask.allCases.randomElement(using: &random)!)
+      Problem.attentionFormats.randomElement(using: &random)!, batch: random.integer(1...3), tokens: size(),
+      context: random.integer(0...1) == 0 ? nil : size(), heads: kvHeads * random.integer(1...4), kvHeads: kvHeads,
+      headDim: random.integer(1...80), mask: Mask.kinds.randomElement(using: &random)!)
   default:
     let ops = Op.allCases.filter { $0.kernelOp != .gemm && $0 != .attention }
     return .rowwise(ops.randomElement(using: &random)!, rows: size(), channels: size())
@@ -163,6 +165,7 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
     .gemm(.f32, m: 128, n: 256, k: 256), .gemm(.w8a8, m: 128, n: 384, k: 384),
     .gemm(Format("w4a8-g32")!, m: 16, n: 384, k: 768), .gemm(.bf16, m: 64, n: 256, k: 384),
     .attention(batch: 1, tokens: 512, heads: 1, headDim: 64),
+    .attention(.bf16, batch: 1, tokens: 1, context: 4096, heads: 32, kvHeads: 8, headDim: 128),
   ]
 
   @Test(arguments: problems)

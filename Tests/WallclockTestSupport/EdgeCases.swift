@@ -8,11 +8,11 @@ extension KernelCases {
     var made = KernelCases(empty: seed)
     for (a, b) in operandTypes { made.addGemmEdges(a: a, b: b, seed: seed) }
     for pattern in AttentionOracle.Pattern.allCases {
-      for mask in Mask.allCases {
-        for (queries, keys, d) in attentionEdges {
-          made.addAttention(
-            AttentionOracle(queries: queries, keys: keys, d: d, pattern: pattern, seed: seed), mask: mask,
-            pattern: pattern)
+      for (turn, (queries, keys, d)) in attentionEdges.enumerated() {
+        for (kind, mask) in Mask.kinds.enumerated() {
+          let oracle = AttentionOracle(
+            queries: queries, keys: keys, d: d, group: [1, 3, 4][(turn + kind) % 3], pattern: pattern, seed: seed)
+          made.addAttention(oracle, first: min(2, queries - 1), mask: mask, bq: 6, bk: 16, part: [0, 16][(turn + kind) % 2])
         }
       }
     }
@@ -186,40 +186,6 @@ extension KernelCases {
   /// The bits of a value that a bf16 holds.
   private static func bf16Pattern(_ value: Double) -> UInt16 {
     UInt16(truncatingIfNeeded: Float(value).bitPattern >> 16)
-  }
-}
-
-// MARK: - Attention
-
-extension KernelCases {
-  private mutating func addAttention(_ oracle: AttentionOracle, mask: Mask, pattern: AttentionOracle.Pattern) {
-    // All queries but the first two, as one block of a sequence.
-    let first = min(2, oracle.queries - 1)
-    let (queries, keys, d) = (oracle.queries - first, oracle.keys, oracle.d)
-    var o: [Double] = []
-    var magnitude = 0.0
-    for i in first..<oracle.queries {
-      o += oracle.output(i, total: oracle.queries, mask: mask)
-      magnitude += oracle.magnitude(i, total: oracle.queries, mask: mask).reduce(0) { $0 + $1 * $1 }
-    }
-    cases.append(
-      KernelCase(
-        kernel: "attention_f32f32_*", label: "tq=\(queries) tk=\(keys) d=\(d) \(mask) \(pattern)",
-        scalars: [
-          "tq": Double(queries), "tk": Double(keys), "d": Double(d), "q_first": Double(first),
-          "tq_total": Double(oracle.queries), "scale": Double(oracle.scale), "causal": mask == .causal ? 1 : 0,
-          "bq": 6, "bk": 16,
-        ],
-        arrays: [
-          .input("q", Array(oracle.q[(first * d)...]), rows: queries, columns: d, stride: d + 1),
-          .input("k", oracle.k, rows: keys, columns: d, stride: d + 3),
-          .input("v", oracle.v, rows: keys, columns: d, stride: d + 5),
-          .output(
-            "o", Float.self, rows: queries, columns: d, stride: d + 2,
-            .frobenius(
-              o, relative: Tolerance.attention(norm: 1, magnitude: 0),
-              absolute: Tolerance.attention(norm: 0, magnitude: magnitude.squareRoot()))),
-        ]))
   }
 }
 

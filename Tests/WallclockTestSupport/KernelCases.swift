@@ -15,7 +15,7 @@ package struct KernelCases {
   package init(seed: UInt64) {
     self.init(empty: seed)
     for shape in Self.gemmShapes { addGemms(shape) }
-    for shape in Self.attentionShapes { addAttention(shape) }
+    addAttentions()
     for (rows, columns) in [(1, 1), (3, 15), (2, 33), (5, 67), (1, 384)] { addRowwise(rows, columns) }
   }
 
@@ -251,58 +251,6 @@ extension KernelCases {
 
   private func pad<T>(_ values: [T], rows: Int, _ k: Int, to padded: Int, with zero: T) -> [T] {
     (0..<rows * padded).map { $0 % padded < k ? values[$0 / padded * k + $0 % padded] : zero }
-  }
-}
-
-// MARK: - Attention
-
-extension KernelCases {
-  private static var attentionShapes: [(queries: Int, keys: Int, d: Int, causal: Bool)] {
-    [(1, 1, 32, false), (5, 37, 64, false), (33, 70, 32, true), (7, 3, 40, true), (18, 18, 17, true)]
-  }
-
-  private mutating func addAttention(_ shape: (queries: Int, keys: Int, d: Int, causal: Bool)) {
-    let (queries, keys, d) = (shape.queries, shape.keys, shape.d)
-    let q = (0..<queries * d).map { _ in random.signed() * 3 }
-    let k = (0..<keys * d).map { _ in random.signed() * 3 }
-    let v = (0..<keys * d).map { _ in random.signed() }
-    let scale = Float(1 / Double(d).squareRoot())
-    var o: [Double] = []
-    var magnitude = 0.0
-    for i in 0..<queries {
-      // The last query sees the last key; a query that sees none gets zeros.
-      let seen = shape.causal ? max(0, min(keys, i + keys - queries + 1)) : keys
-      let scores = (0..<seen).map { j in
-        (0..<d).reduce(0.0) { $0 + Double(q[i * d + $1]) * Double(k[j * d + $1]) } * Double(scale)
-      }
-      let greatest = scores.max() ?? 0
-      let weights = scores.map { exp($0 - greatest) }
-      let total = weights.reduce(0, +)
-      for c in 0..<d {
-        o.append((0..<seen).reduce(0.0) { $0 + weights[$1] / total * Double(v[$1 * d + c]) })
-        let size = (0..<seen).reduce(0.0) { $0 + weights[$1] / total * Double(abs(v[$1 * d + c])) }
-        magnitude += size * size
-      }
-    }
-    cases.append(
-      KernelCase(
-        kernel: "attention_f32f32_*",
-        label: "tq=\(queries) tk=\(keys) d=\(d)\(shape.causal ? " causal" : "")",
-        scalars: [
-          "tq": Double(queries), "tk": Double(keys), "d": Double(d), "q_first": 0,
-          "tq_total": Double(queries), "scale": Double(scale), "causal": shape.causal ? 1 : 0,
-          "bq": 16, "bk": 32,
-        ],
-        arrays: [
-          .input("q", q, rows: queries, columns: d, stride: d + 1),
-          .input("k", k, rows: keys, columns: d, stride: d + 3),
-          .input("v", v, rows: keys, columns: d, stride: d + 5),
-          .output(
-            "o", Float.self, rows: queries, columns: d, stride: d + 2,
-            .frobenius(
-              o, relative: Tolerance.attention(norm: 1, magnitude: 0),
-              absolute: Tolerance.attention(norm: 0, magnitude: magnitude.squareRoot()))),
-        ]))
   }
 }
 

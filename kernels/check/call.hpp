@@ -322,28 +322,53 @@ class call {
     return "";
   }
 
+  // Keys are appended in two pieces; with a `part`, results of so many keys are merged.
   std::string attention() {
     wc_attention_args t = {};
     t.tq = case_.size("tq");
     t.tk = case_.size("tk");
     t.d = case_.size("d");
+    t.group = case_.size("group");
     t.q_first = case_.size("q_first");
     t.tq_total = case_.size("tq_total");
     t.scale = static_cast<float>(case_.number("scale"));
+    t.softcap = static_cast<float>(case_.number("softcap"));
     t.mask = case_.size("causal") ? WC_MASK_causal : WC_MASK_full;
+    t.window = case_.size("window");
+    t.sinks = case_.size("sinks");
     t.bq = case_.size("bq");
     t.bk = case_.size("bk");
+    t.slopes = pointer<const float>("slopes");
     t.q = pointer<const float>("q", &t.ldq);
     t.k = pointer<const float>("k", &t.ldk);
     t.v = pointer<const float>("v", &t.ldv);
     t.o = pointer<float>("o", &t.ldo);
+    t.q_head = t.o_head = t.d;
+    t.capacity = t.tk;
     const wc_attention_memory &needs = *kernel_.attention_memory;
-    if (unsigned char *packed = more("packed_kv", needs.packed_bytes(t.tk, t.d))) {
-      if (needs.pack_kv(t.tk, t.d, t.k, t.ldk, t.v, t.ldv, packed) != WC_OK) return "packing failed";
-      t.packed_kv = packed;
+    if (unsigned char *cache = more("cache", needs.cache_bytes(t.capacity, t.d))) {
+      const size_t half = t.tk / 2;
+      if (needs.append(cache, t.capacity, t.d, 0, half, t.k, t.ldk, t.v, t.ldv) != WC_OK ||
+          needs.append(
+              cache, t.capacity, t.d, half, t.tk - half, t.k + half * t.ldk, t.ldk, t.v + half * t.ldv, t.ldv) != WC_OK) {
+        return "appending failed";
+      }
+      t.cache = cache;
     }
-    t.scratch = more("scratch", needs.scratch_bytes(t.bq, t.bk, t.d));
-    return invoke(kernel_.attention, t);
+    t.scratch = more("scratch", needs.scratch_bytes(t.bq, t.bk, t.group, t.d));
+    t.k_end = t.tk;
+    const size_t part = (case_.size("part") + kernel_.nr - 1) / kernel_.nr * kernel_.nr;
+    if (part == 0) return invoke(kernel_.attention, t);
+    const size_t parts = t.tk ? (t.tk + part - 1) / part : 1, part_floats = t.tq * t.group * (t.d + 2);
+    float *partial = reinterpret_cast<float *>(more("partial", parts * part_floats * sizeof(float)));
+    for (size_t p = 0; p < parts; ++p) {
+      t.k_first = p * part;
+      t.k_end = t.tk < (p + 1) * part ? t.tk : (p + 1) * part;
+      t.partial = partial + p * part_floats;
+      const std::string failed = invoke(kernel_.attention, t);
+      if (!failed.empty()) return failed;
+    }
+    return needs.merge(parts, t.tq, t.group, t.d, partial, part_floats, t.o, t.ldo, t.o_head) == WC_OK ? "" : "merging failed";
   }
 
   std::string rowwise() {

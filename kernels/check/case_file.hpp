@@ -40,8 +40,9 @@
 //                       residual, c_scale (one a row), c; weights: n × k codes as wc_weights_quantize
 //                       makes them; weight_scales: n × 1 or n × k/g. The runner packs; of a gated
 //                       epilogue all gates come first, then all ups.
-//   attention  scalars  tq tk d q_first tq_total scale causal bq bk
-//              arrays   q k v o
+//   attention  scalars  tq tk d group q_first tq_total scale causal window sinks softcap bq bk, part (keys of a part
+//                       whose results are merged; 0: all at once)
+//              arrays   q o (rows of group·d) k v slopes. The runner appends k and v to a cache.
 //   row-wise   scalars  rows columns epsilon group ld_scale table_count normalize
 //              arrays   x y residual weight bias q scale offset sums table0 table1 table2 ids0 ids1 ids2 starts
 #pragma once

@@ -99,6 +99,7 @@ typedef enum wc_knobs {
   WC_KNOB_bq = 1 << 4,        // query rows per block (attention)
   WC_KNOB_bk = 1 << 5,        // keys per block (attention)
   WC_KNOB_rows = 1 << 6,      // rows per range handed to a thread (row-wise ops)
+  WC_KNOB_split = 1 << 7,     // keys per part handed to a thread, 0 = all (attention over a cache)
 } wc_knobs;
 
 // What may follow the last K block, in this order: scale, bias, activation, gate, residual, conversion.
@@ -185,30 +186,41 @@ typedef struct wc_gemm_args {
 } wc_gemm_args;
 
 // ---------------------------------------------------------------------------------------------
-// attention: O = softmax(scale · Q·Kᵀ + mask) · V for one head and a block of its queries
+// attention: O = softmax(scale · Q·Kᵀ, capped, sloped, masked) · V for the query heads that share one head of K and V
 
 enum { WC_MASK_full = 0, WC_MASK_causal = 1 };
 
-// q: tq×d, k: tk×d, v: tk×d, o: tq×d, each row-major with its own row stride. Query row i may see
-// keys j < tk (full) or j ≤ q_first + i + (tk − tq_total) (causal, the last query sees the last key).
-// A query that sees no key gets zeros. Deterministic for given bq, bk.
+// q, o: tq positions of `group` heads of d values each; position i, head h at i·ld + h·head. k, v: tk×d.
+//
+// Position i stands at p = q_first + i + tk − tq_total among the keys: the last query beside the last key. Key j is
+// seen where j ≤ p (causal; full: j < p + window, or anywhere without one) and, with a window, where j > p − window
+// or j < sinks. Its score is s = scale·q·k, then cap·tanh(s/cap), then − slope·|p − j|. A query that sees no key gets
+// zeros. Deterministic for given bq, bk and parts.
 typedef struct wc_attention_args {
   size_t tq, tk, d;
-  size_t q_first;   // index of q's first row within its sequence
-  size_t tq_total;  // queries in the sequence
+  size_t group;     // query heads
+  size_t q_first;   // index of q's first position within its sequence
+  size_t tq_total;  // positions in the sequence
   const float *q;
-  size_t ldq;
-  const float *k;
-  size_t ldk;
-  const float *v;
-  size_t ldv;
+  size_t ldq, q_head;
   float *o;
-  size_t ldo;
+  size_t ldo, o_head;
+  const float *k, *v;  // the reference reads these, kernels the cache
+  size_t ldk, ldv;
   float scale;
+  float softcap;        // 0: none
+  const float *slopes;  // ALiBi, one a head; null: none
   uint32_t mask;
-  const void *packed_kv;  // made by the row's pack_kv from k and v, or null when it has none
-  void *scratch;          // the row's attention_memory->scratch_bytes(bq, bk, d), 64-byte aligned
-  size_t bq, bk;          // knobs
+  size_t window, sinks;  // window 0: none
+  const void *cache;     // what the row's append made of k and v, 64-byte aligned
+  size_t capacity;       // keys it has room for
+  size_t k_first, k_end;  // the part of the keys to look at; k_first a multiple of nr
+  // Null, or where to write a part of the keys' result instead of o: for each (position, head) d sums not yet divided,
+  // then the greatest score in units of log₂e, then the sum of the weights. The row's `merge` makes o of all parts.
+  float *partial;
+  void *scratch;    // the row's scratch_bytes(bq, bk, group, d), 64-byte aligned
+  size_t bq, bk;    // knobs: rows, which are (position, head) pairs, and keys per block
+  size_t prefetch;  // knob
 } wc_attention_args;
 
 // ---------------------------------------------------------------------------------------------
@@ -286,11 +298,17 @@ typedef wc_status (*wc_thread_fn)(void);  // AMX tile configuration, FTZ; null f
 
 // What an attention row needs beside its operands.
 typedef struct wc_attention_memory {
-  // Bytes of pack_kv's output; 0: the row takes k and v as they are and pack_kv is null.
-  size_t (*packed_bytes)(size_t tk, size_t d);
-  wc_status (*pack_kv)(
-      size_t tk, size_t d, const float *k, size_t ldk, const float *v, size_t ldv, void *packed);
-  size_t (*scratch_bytes)(size_t bq, size_t bk, size_t d);
+  // Bytes of one head's cache of keys and values.
+  size_t (*cache_bytes)(size_t capacity, size_t d);
+  // Writes keys first ..< first + count, those before them written already. A cache needs no clearing first.
+  wc_status (*append)(
+      void *cache, size_t capacity, size_t d, size_t first, size_t count, const float *k, size_t ldk, const float *v,
+      size_t ldv);
+  size_t (*scratch_bytes)(size_t bq, size_t bk, size_t group, size_t d);
+  // o from `parts` partial results, part_stride floats apart, in their order.
+  wc_status (*merge)(
+      size_t parts, size_t positions, size_t group, size_t d, const float *partial, size_t part_stride, float *o,
+      size_t ldo, size_t o_head);
 } wc_attention_memory;
 
 typedef struct wc_kernel {
@@ -350,8 +368,11 @@ wc_status wc_gemm_reference(
     const wc_kernel *kernel, size_t m, size_t n, size_t k, const wc_gemm_args *args,
     const void *codes, const float *scales, size_t row, size_t column, wc_gemm_element *element);
 
-// All of o (tq×d, row-major, f64) for the arguments of an attention call.
+// All of o (tq×group×d, row-major, f64) for the arguments of an attention call.
 wc_status wc_attention_reference(const wc_attention_args *args, double *o);
+
+// What a cache of `type` gives back of rows of d keys or values: y, rows×d. WC_UNSUPPORTED: no cache has that type.
+wc_status wc_attention_kept(wc_type type, size_t rows, size_t d, const float *x, size_t ldx, float *y);
 
 // All of y (or, for quantize, the dequantised q: of bf16 when scale is null, else of the 8-bit values)
 // as f64, rows×columns, row-major.
