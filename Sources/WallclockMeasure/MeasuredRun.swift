@@ -23,6 +23,7 @@ public enum MeasuredRun {
         default: "f32"
         }
       case .attention, .gelu, .layerNorm: "f32"
+      case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2: "f32"
       case .quantize, .residual, .embedding, .meanPool: nil
       }
     return [compute, "read.dram"].compactMap { $0 }

@@ -42,6 +42,8 @@
 //                       epilogue all gates come first, then all ups.
 //   attention  scalars  tq tk d q_first tq_total scale causal bq bk
 //              arrays   q k v o
+//   recurrence scalars  tokens dk dv chunk log_decay skip scale epsilon
+//              arrays   q k v a b decay rate bonus o state z; the last two are both read and written
 //   row-wise   scalars  rows columns epsilon group ld_scale table_count normalize
 //              arrays   x y residual weight bias q scale offset sums table0 table1 table2 ids0 ids1 ids2 starts
 #pragma once

@@ -411,9 +411,18 @@ wc_status wc_attention_reference(const wc_attention_args *args, double *o);
 // as f64, rows×columns, row-major.
 wc_status wc_rowwise_reference(wc_op op, const wc_rowwise_args *args, double *y);
 
-// All of o (tokens×dv) and of S after (dk×dv), and of z after (dk) where it is not null, for the arguments
-// of a call of `op`; args' own o, state and z_after are not written.
-wc_status wc_recurrence_reference(wc_op op, const wc_recurrence_args *args, double *o, double *state, double *z);
+// What a call should make, in f64, row-major. z is made, and needed, by linear_attention alone.
+typedef struct wc_recurrence_result {
+  double *o;      // tokens×dv
+  double *state;  // dk×dv: S after
+  double *z;      // dk: z after
+  // The size of what o and S are sums of, which their rounding goes with: S the largest that each element or
+  // what a token adds to it ever was, and o's summands as if S were that. As o and S.
+  double *o_size, *state_size;
+} wc_recurrence_result;
+
+// For the arguments of a call of `op`; args' own o, state and z_after are not written.
+wc_status wc_recurrence_reference(wc_op op, const wc_recurrence_args *args, const wc_recurrence_result *result);
 
 // ---------------------------------------------------------------------------------------------
 // probes: instruction streams and read streams whose rate is a ceiling
