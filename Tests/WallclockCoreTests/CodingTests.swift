@@ -72,6 +72,7 @@ import struct WallclockCore.Measurement
     .gemm(.w4a8g32, m: 1, n: 2, k: 32, epilogue: [.bias, .gelu], state: .cold), .gemm(.f32, m: 0, n: 0, k: 0),
     .attention(batch: 2, tokens: 128, heads: 12, headDim: 32, mask: .causal),
     .moeGemm(.w4a8g32, tokens: 3, channels: 64, hidden: 32, experts: 8, topK: 2, activation: .gelu),
+    .recurrence(.gatedDeltaNet, batch: 2, tokens: 7, heads: 4, keyHeads: 2, headDim: 64, stateRows: 128, state: .cold),
   ] + [Op.quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool].map { .rowwise($0, rows: 3, channels: 5) }
 
   @Test(arguments: samples) func problemsRoundTrip(_ problem: Problem) throws {

@@ -17,7 +17,7 @@ private final class IdleExecutor: Executor {
       .rowwise(.gelu, rows: 7, channels: 33), .rowwise(.residual, rows: 7, channels: 33),
       .rowwise(.embedding, rows: 7, channels: 33), .rowwise(.meanPool, rows: 7, channels: 33),
       .rowwise(.quantize, rows: 7, channels: 33),
-    ]
+    ] + Op.recurrences.map { .recurrence($0, tokens: 5, heads: 2, headDim: 12) }
 
   /// Candidates share operands, so a kernel that writes nothing would pass on another's work.
   @Test(arguments: problems)

@@ -18,6 +18,7 @@ import WallclockTestSupport
         case .prefetch: random.integer(0...4096)
         case .bq, .bk: random.integer(1...100)
         case .rows: random.integer(1...40)
+        case .chunk: 1 << random.integer(0...3)
         }
     }
     return knobs
