@@ -11,12 +11,16 @@
   }
 #define WC_ROWWISE(isa, op, name, in, out, knobs, flags, hook) \
   extern "C" wc_status name(const wc_rowwise_args *);
+#define WC_RECURRENCE(isa, op, name, lanes, knobs, scratch) \
+  extern "C" wc_status name(const wc_recurrence_args *);
 #include "attention/kernels.def"
 #include "gemm/kernels.def"
+#include "linattn/kernels.def"
 #include "rowwise/kernels.def"
 #undef WC_GEMM
 #undef WC_ATTENTION
 #undef WC_ROWWISE
+#undef WC_RECURRENCE
 
 namespace wc {
 // What rows name in their `scratch` and `hook` columns; each op defines its own.
@@ -32,6 +36,11 @@ size_t gemm_scratch_q4_panel32(size_t k);
 size_t gemm_scratch_q4z_panel8(size_t k);  // and with s32 zero points
 size_t gemm_scratch_q4z_panel16(size_t k);
 size_t gemm_scratch_q4z_panel32(size_t k);
+// For vectors of so many floats.
+size_t recurrence_scratch_lanes1(size_t tokens, size_t dk, size_t dv);
+size_t recurrence_scratch_lanes4(size_t tokens, size_t dk, size_t dv);
+size_t recurrence_scratch_lanes8(size_t tokens, size_t dk, size_t dv);
+size_t recurrence_scratch_lanes16(size_t tokens, size_t dk, size_t dv);
 
 struct thread_hook {
   wc_thread_fn enter, leave;
@@ -58,8 +67,14 @@ static const wc_kernel table[] = {
    .knobs = knobs_, .epilogues = WC_EPILOGUE_none, .flags = flags_, .gemm = nullptr, .attention = nullptr, \
    .rowwise = name_, .gemm_scratch_bytes = nullptr, .attention_memory = nullptr, \
    .thread_enter = wc::hook_##thread_.enter, .thread_leave = wc::hook_##thread_.leave},
+#define WC_RECURRENCE(isa_, op_, name_, lanes_, knobs_, scratch_) \
+  {.name = #name_, .op = WC_OP_##op_, .isa = WC_ISA_##isa_, .a = WC_TYPE_f32, .b = WC_TYPE_none, \
+   .acc = WC_TYPE_f32, .c = WC_TYPE_f32, .mr = 1, .nr = lanes_, .kr = 1, .layout = WC_LAYOUT_none, \
+   .knobs = knobs_, .epilogues = WC_EPILOGUE_none, .flags = WC_FLAGS_none, .recurrence = name_, \
+   .recurrence_scratch_bytes = wc::recurrence_scratch_##scratch_},
 #include "attention/kernels.def"
 #include "gemm/kernels.def"
+#include "linattn/kernels.def"
 #include "rowwise/kernels.def"
 };
 

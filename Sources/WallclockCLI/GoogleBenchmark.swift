@@ -57,6 +57,8 @@ struct GoogleBenchmark: Encodable {
     var cpu_time: Double
     var time_unit = "ns"
     var items_per_second: Double
+    /// Of ops over sequences.
+    var tokens_per_second: Double?
     var bytes_per_second: Double
     var fraction_of_peak: Double?
     var fraction_of_bandwidth: Double?
@@ -87,6 +89,9 @@ struct GoogleBenchmark: Encodable {
       real_time = m.samples.medianNanoseconds
       cpu_time = m.samples.medianNanoseconds
       items_per_second = m.itemsPerSecond
+      tokens_per_second = m.problem.shape.sizes[.tokens].map {
+        Double(m.problem.shape[.batch] * $0) / m.samples.medianNanoseconds * 1e9
+      }
       bytes_per_second = m.bytesPerSecond
       fraction_of_peak = m.ceilings.first { !$0.name.hasPrefix("read.") && $0.unit != "ns" }
         .map { m.itemsPerSecond / ($0.value * 1e9) }

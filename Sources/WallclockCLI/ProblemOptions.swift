@@ -14,6 +14,20 @@ extension Mask: ExpressibleByArgument {
   public init?(argument: String) { self.init(rawValue: argument) }
   public var defaultValueDescription: String { rawValue }
 }
+/// What `--state` means: where operands lie, or the size of that name.
+enum StateArgument: ExpressibleByArgument {
+  case operands(OperandState)
+  case size(Int)
+  init?(argument: String) {
+    if let state = OperandState(rawValue: argument) {
+      self = .operands(state)
+    } else if let size = Int(argument) {
+      self = .size(size)
+    } else {
+      return nil
+    }
+  }
+}
 extension Epilogue: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }
 }
@@ -40,8 +54,17 @@ struct ProblemOptions: ParsableArguments {
   @Option(name: .customLong("top-k"), help: "Mixture of experts: experts each token goes to.") var topK: Int?
   @Option(name: .long, help: "Attention: \(Mask.form).") var mask: Mask = .full
   @Option(name: .long, help: "GEMM: what follows in the same pass, e.g. bias+gelu.") var epilogue: Epilogue = []
-  @Option(name: .long, help: "hot (operands in cache), warm (as in a model that fits the last-level cache) or cold (weights from DRAM).") var state: OperandState?
+  @Option(name: .customLong("kv-heads"), help: "Recurrences: heads of keys and queries, or groups; default all, mamba2 1.") var kvHeads: Int?
+  @Option(
+    name: .customLong("state"),
+    help: "hot (operands in cache), warm (as in a model that fits the last-level cache) or cold (weights from DRAM); a number: rows of a recurrence's state. May be given twice.")
+  var states: [StateArgument] = []
   @Option(name: .long, help: "A .shapes file: one Problem a line.") var shapes: String?
+
+  /// Where operands lie.
+  var state: OperandState? { states.compactMap { if case .operands(let state) = $0 { state } else { nil } }.last }
+  /// The size of that name.
+  private var stateRows: Int? { states.compactMap { if case .size(let rows) = $0 { rows } else { nil } }.last }
 
   /// The Problems the flags and the file name together; empty when neither names any.
   func problems() throws -> [Problem] {
@@ -57,7 +80,7 @@ struct ProblemOptions: ParsableArguments {
       var base = Shape([:])
       for (dimension, value) in [
         (WallclockCore.Dimension.n, n), (.k, k), (.batch, batch), (.heads, heads), (.headDim, headDim), (.rows, rows),
-        (.channels, channels), (.hidden, hidden), (.experts, experts), (.topK, topK),
+        (.channels, channels), (.hidden, hidden), (.experts, experts), (.topK, topK), (.kvHeads, kvHeads), (.state, stateRows),
       ] {
         if let value, Problem.requiredDimensions(of: op).contains(dimension) { base[dimension] = value }
       }
@@ -70,18 +93,20 @@ struct ProblemOptions: ParsableArguments {
         switch op {
         case .gemm: (.m, m)
         case .attention, .moeGemm: (.tokens, tokens)
+        case _ where op.isRecurrence: (.tokens, tokens)
         default: nil
         }
       for format in (op.kernelOp == .gemm || op == .attention) && !types.isEmpty ? types : [.f32] {
         for value in varied?.values ?? [0] {
           var shape = base
           if let varied { shape[varied.dimension] = value }
-          let problem = Problem(
+          var problem = Problem(
             op, format: format, shape: shape, epilogue: op == .gemm || (op == .moeGemm && !epilogue.isEmpty) ? epilogue : op == .moeGemm ? [.silu, .gated] : [], mask: mask,
             state: state ?? .hot)
           if let bad = shape.sizes.first(where: { !(1...Problem.largestSize).contains($0.value) }) {
             throw ValidationError("--\(bad.key.rawValue) \(bad.value): expected 1 to \(Problem.largestSize)")
           }
+          problem.fillRecurrence()
           try problem.checkSizes()
           result.append(problem)
         }

@@ -14,6 +14,11 @@ public enum Op: String, Hashable, Sendable, Codable, CaseIterable {
   case residual
   case embedding
   case meanPool = "mean-pool"
+  case linearAttention = "linear-attention"
+  case retention, gla, rwkv6, rwkv7
+  case deltaNet = "delta-net"
+  case gatedDeltaNet = "gated-delta-net"
+  case mamba2
 
   /// The op whose kernels compute this one.
   public var kernelOp: Op { self == .moeGemm ? .gemm : self }
@@ -35,7 +40,7 @@ public enum Dimension: String, Hashable, Sendable, Codable, CaseIterable, Compar
 
 /// The sizes of a Problem, by name.
 public struct Shape: Hashable, Sendable, ExpressibleByDictionaryLiteral {
-  public private(set) var sizes: [Dimension: Int]
+  public internal(set) var sizes: [Dimension: Int]
 
   public init(_ sizes: [Dimension: Int]) { self.sizes = sizes }
   public init(dictionaryLiteral elements: (Dimension, Int)...) {
@@ -154,6 +159,8 @@ public struct Problem: Hashable, Sendable, Codable {
       return attentionOperations
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
       return Double(s[.rows]) * Double(s[.channels])
+    case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
+      return recurrenceOperations
     }
   }
 
@@ -178,6 +185,8 @@ public struct Problem: Hashable, Sendable, Codable {
       return 8 * Double(s[.rows]) * Double(s[.channels])
     case .meanPool:
       return 4 * Double(s[.rows]) * Double(s[.channels])
+    case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
+      return recurrenceBytes
     }
   }
 }

@@ -30,6 +30,7 @@ extension Problem {
       }
       try set(String(word[..<equals]), to: String(word[word.index(after: equals)...]))
     }
+    fillRecurrence()
     try checkSizes()
   }
 
@@ -48,9 +49,10 @@ extension Problem {
         throw ProblemTextError(message: "mask=\(value): expected \(Mask.form)")
       }
       self.mask = mask
-    case "state":
+    // Where operands lie; a number is the size of that name.
+    case "state" where Int(value) == nil:
       guard let state = OperandState(rawValue: value) else {
-        throw ProblemTextError(message: "state=\(value): known are hot, warm, cold")
+        throw ProblemTextError(message: "state=\(value): known are hot, warm, cold, or a size")
       }
       self.state = state
     default:
@@ -75,6 +77,8 @@ extension Problem {
     case .moeGemm: [.tokens, .channels, .hidden, .experts, .topK]
     case .attention: [.batch, .tokens, .heads, .headDim]
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool: [.rows, .channels]
+    case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
+      [.batch, .tokens, .heads, .kvHeads, .headDim, .state]
     }
   }
 
@@ -90,6 +94,7 @@ extension Problem {
     }
     if op == .moeGemm { try checkMixture() }
     if op == .attention { try checkAttention() }
+    if op.isRecurrence { try checkRecurrence() }
     if op == .gemm, epilogue.contains(.gated), shape[.n] % 2 != 0 {
       throw ProblemTextError(message: "a gated epilogue needs n to be even, half gates and half ups, found n=\(shape[.n])")
     }

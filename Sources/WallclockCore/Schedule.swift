@@ -10,6 +10,8 @@ public enum Knob: String, Hashable, Sendable, Codable, CaseIterable, Comparable,
   case rows
   /// Keys of a cache that a thread is handed; 0: all. Parts are merged in their order.
   case split
+  /// Tokens per pass over the state, for recurrences.
+  case chunk
 
   private var order: Int { Self.allCases.firstIndex(of: self)! }
   public static func < (a: Knob, b: Knob) -> Bool { a.order < b.order }

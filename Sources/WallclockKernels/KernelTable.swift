@@ -61,7 +61,7 @@ import WallclockMachine
 
   private static let knobBits: [(bit: wc_knobs, knob: Knob)] = [
     (WC_KNOB_mc, .mc), (WC_KNOB_nc, .nc), (WC_KNOB_kc, .kc), (WC_KNOB_prefetch, .prefetch),
-    (WC_KNOB_bq, .bq), (WC_KNOB_bk, .bk), (WC_KNOB_rows, .rows), (WC_KNOB_split, .split),
+    (WC_KNOB_bq, .bq), (WC_KNOB_bk, .bk), (WC_KNOB_rows, .rows), (WC_KNOB_split, .split), (WC_KNOB_chunk, .chunk),
   ]
 }
 
@@ -126,6 +126,14 @@ extension Op {
       case WC_OP_residual: .residual
       case WC_OP_embedding: .embedding
       case WC_OP_mean_pool: .meanPool
+      case WC_OP_linear_attention: .linearAttention
+      case WC_OP_retention: .retention
+      case WC_OP_gla: .gla
+      case WC_OP_rwkv6: .rwkv6
+      case WC_OP_rwkv7: .rwkv7
+      case WC_OP_delta_net: .deltaNet
+      case WC_OP_gated_delta_net: .gatedDeltaNet
+      case WC_OP_mamba2: .mamba2
       default: preconditionFailure("the kernel table names op \(op.rawValue), which Op does not know")
       }
   }
@@ -140,6 +148,14 @@ extension Op {
     case .residual: WC_OP_residual
     case .embedding: WC_OP_embedding
     case .meanPool: WC_OP_mean_pool
+    case .linearAttention: WC_OP_linear_attention
+    case .retention: WC_OP_retention
+    case .gla: WC_OP_gla
+    case .rwkv6: WC_OP_rwkv6
+    case .rwkv7: WC_OP_rwkv7
+    case .deltaNet: WC_OP_delta_net
+    case .gatedDeltaNet: WC_OP_gated_delta_net
+    case .mamba2: WC_OP_mamba2
     }
   }
 }

@@ -82,7 +82,7 @@ public struct KnobSpace: Sendable {
     case .bq: "bq/mr"
     case .bk: "bk/nr"
     case .split: "split/nr"
-    case .kc, .prefetch, .rows: knob.rawValue
+    case .kc, .prefetch, .rows, .chunk: knob.rawValue
     }
   }
 
@@ -91,7 +91,7 @@ public struct KnobSpace: Sendable {
     switch knob {
     case .mc, .bq: kernel.mr
     case .nc, .bk, .split: kernel.nr
-    case .kc, .prefetch, .rows: 1
+    case .kc, .prefetch, .rows, .chunk: 1
     }
   }
 
@@ -112,6 +112,8 @@ public struct KnobSpace: Sendable {
     func tiles(_ size: Int, _ tile: Int) -> Int { max(1, (size + tile - 1) / tile) }
     switch knob {
     case .mc: return steps(upTo: tiles(s[.m], kernel.mr))
+    case .nc where problem.op.isRecurrence: return RecurrenceOperator.columns(kernel, problem).map { $0 / kernel.nr }
+    case .chunk: return RecurrenceOperator.chunks
     case .nc: return steps(upTo: tiles(s[.n], kernel.nr))
     case .kc:
       let step = GemmBlocking.kStep(of: kernel)

@@ -71,6 +71,8 @@ extension Problem {
       try PreparedAttention(AttentionOperands(self, copies: copies, isas: isas, seed: seed), schedule)
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
       try PreparedRowwise(RowwiseOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
+      try PreparedRecurrence(RecurrenceOperands(self, isas: isas, copies: copies, seed: seed), schedule)
     }
   }
 

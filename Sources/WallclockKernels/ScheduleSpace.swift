@@ -90,6 +90,8 @@ public enum ScheduleSpace {
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
       let bytes = 8 * max(1, s[.channels])
       knobs[.rows] = max(1, min(64, l1 / bytes))
+    case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
+      knobs = RecurrenceOperator.standardKnobs(kernel, problem, threads: threads)
     }
     return knobs.filter { kernel.knobs.contains($0.key) }
   }
@@ -125,6 +127,8 @@ public enum ScheduleSpace {
       for limit in [value / 2, value * 2] where limit >= kernel.mr {
         found.insert(evenPart(of: s[.m], atMost: limit, multipleOf: kernel.mr))
       }
+    case .nc where problem.op.isRecurrence:
+      found = Set(RecurrenceOperator.columns(kernel, problem))
     case .nc:
       for limit in [value / 2, value * 2] where limit >= kernel.nr {
         found.insert(evenPart(of: s[.n], atMost: limit, multipleOf: kernel.nr))
@@ -137,6 +141,8 @@ public enum ScheduleSpace {
       found.formUnion([kernel.mr * 4, kernel.mr * 16])
     case .bk:
       found.formUnion([64, 128, 512].filter { $0 <= max(64, problem.keys) })
+    case .chunk:
+      found = Set(RecurrenceOperator.chunks)
     case .rows:
       found.formUnion([max(1, value / 4), max(1, min(s[.rows], value * 4))])
     }

@@ -93,6 +93,12 @@ public enum Tolerance {
     narrow ? 5e-3 * norm + 0x1p-9 * magnitude + 1e-30 : 5e-6 * norm + 4 * u * magnitude + 1e-30
   }
 
+  /// Frobenius error of a recurrence in f32, for outputs or a state of Frobenius norm `norm`.
+  ///
+  /// - Parameter size: the norm of wc_recurrence_result's sizes. Where summands cancel, as in a state of one element,
+  ///   their rounding exceeds any multiple of the sum: eight u of them are allowed beside 10⁻⁵ of the norm.
+  public static func recurrence(norm: Double, size: Double) -> Double { 1e-5 * norm + 8 * u * size + 1e-35 }
+
   /// For one element of a row-wise op, relative to the scale of its row.
   ///
   /// - Parameter rowScale: the largest magnitude the element's row has in the oracle's output; for
@@ -103,7 +109,7 @@ public enum Tolerance {
     case .residual: u * abs(value) + 1e-40
     case .embedding: 3 * u * rowScale + 1e-40
     case .layerNorm, .meanPool: 8 * Double(max(1, channels)).squareRoot() * u * max(rowScale, abs(value)) + 1e-30
-    case .quantize, .gemm, .moeGemm, .attention: 0
+    default: 0
     }
   }
 }

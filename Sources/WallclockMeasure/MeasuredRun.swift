@@ -25,6 +25,7 @@ public enum MeasuredRun {
       // Over a bf16 cache products may be bf16.
       case .attention: problem.format.weights == .bf16 ? "bf16" : "f32"
       case .gelu, .layerNorm: "f32"
+      case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2: "f32"
       case .quantize, .residual, .embedding, .meanPool: nil
       }
     return [compute, "read.dram"].compactMap { $0 }

@@ -73,7 +73,7 @@ public struct CostModel: Sendable {
         gemms[Self.gemmKey(problem, threads), default: [:]][weight, default: []]
           .append(Curve.Point(x: problem.shape[.m], cost: cost))
       // Known where it was measured, and nowhere else.
-      case .moeGemm: break
+      case .moeGemm, .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2: break
       case .attention:
         attentions[Self.attentionKey(problem, threads), default: []].append(measurement)
       case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
@@ -118,6 +118,8 @@ public struct CostModel: Sendable {
     case .gemm: return try gemm(problem, threads)
     case .moeGemm: throw .notMeasured(problem, threads: threads, "mixtures of experts are not predicted")
     case .attention: return try attention(problem, threads)
+    case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
+      throw .notMeasured(problem, threads: threads, "recurrences are not predicted")
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool: return try rowwise(problem, threads)
     }
   }

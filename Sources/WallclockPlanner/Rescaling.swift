@@ -125,6 +125,9 @@ public struct Rescaling: Sendable {
     case .attention:
       let operands = 4 * lines(s[.batch] * s[.tokens], s[.heads] * s[.headDim])
       return perRegion + operands / threads / linesInFlight.attention
+    case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
+      let operands = 2 * lines(s[.batch] * s[.tokens], s[.kvHeads] * s[.state] + s[.heads] * s[.headDim])
+      return perRegion + operands / threads / linesInFlight.attention
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
       return perRegion + lines(s[.rows], s[.channels]) / threads / linesInFlight.rows
     }

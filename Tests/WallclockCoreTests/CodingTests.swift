@@ -73,6 +73,7 @@ import struct WallclockCore.Measurement
     .attention(batch: 2, tokens: 128, heads: 12, headDim: 32, mask: .causal),
     .attention(.w8a16, batch: 1, tokens: 1, context: 512, heads: 8, kvHeads: 2, headDim: 64, mask: .window(128, sinks: 4)),
     .moeGemm(.w4a8g32, tokens: 3, channels: 64, hidden: 32, experts: 8, topK: 2, activation: .gelu),
+    .recurrence(.gatedDeltaNet, batch: 2, tokens: 7, heads: 4, keyHeads: 2, headDim: 64, stateRows: 128, state: .cold),
   ] + [Op.quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool].map { .rowwise($0, rows: 3, channels: 5) }
 
   @Test(arguments: samples) func problemsRoundTrip(_ problem: Problem) throws {

@@ -23,6 +23,7 @@ private final class IdleExecutor: Executor {
         .attention(format, batch: 2, tokens: 3, context: 70, heads: 6, kvHeads: 2, headDim: 40, mask: mask)
       }
     }
+    + Op.recurrences.map { .recurrence($0, tokens: 5, heads: 2, headDim: 12) }
 
   /// Candidates share operands, so a kernel that writes nothing would pass on another's work.
   @Test(arguments: problems)

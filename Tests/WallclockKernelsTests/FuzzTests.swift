@@ -19,6 +19,7 @@ import WallclockTestSupport
         case .bq, .bk: random.integer(1...100)
         case .rows: random.integer(1...40)
         case .split: random.integer(0...100)
+        case .chunk: 1 << random.integer(0...3)
         }
     }
     return knobs

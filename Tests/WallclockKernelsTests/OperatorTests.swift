@@ -13,6 +13,7 @@ import WallclockThreads
     Problem.gemm(.f32, m: 37, n: 33, k: 29, epilogue: [.bias, .residual], state: .warm),
     .gemm(.w8a8, m: 9, n: 64, k: 64, state: .cold),
     .attention(batch: 2, tokens: 19, heads: 3, headDim: 8, state: .warm),
+    .recurrence(.rwkv7, batch: 2, tokens: 11, heads: 3, headDim: 8, state: .cold),
     .rowwise(.layerNorm, rows: 21, channels: 13, state: .warm),
     .rowwise(.residual, rows: 21, channels: 13, state: .cold),
     .rowwise(.embedding, rows: 21, channels: 13, state: .warm),

@@ -23,7 +23,7 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
     random.integer(1...Swift.max(1, largest >> random.integer(0...5)))
   }
   let state = OperandState.allCases.randomElement(using: &random)!
-  switch random.integer(0...10) {
+  switch random.integer(0...11) {
   case 0...5:
     let format = Format.all.randomElement(using: &random)!
     let group = format.groupSize ?? 1
@@ -41,6 +41,12 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
       format, tokens: random.integer(1...40), channels: inner(), hidden: inner(), experts: experts,
       topK: random.integer(1...experts),
       activation: [[], .silu, .gelu, .geluTanh, .relu].randomElement(using: &random)!, state: state)
+  case 11:
+    let keyHeads = random.integer(1...4)
+    return .recurrence(
+      Op.recurrences.randomElement(using: &random)!, batch: random.integer(1...3), tokens: size(),
+      heads: keyHeads * random.integer(1...3), keyHeads: keyHeads, headDim: random.integer(1...200),
+      stateRows: random.integer(1...80), state: state)
   case 6, 7:
     let kvHeads = random.integer(1...4)
     return .attention(
@@ -48,7 +54,7 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
       context: random.integer(0...1) == 0 ? nil : size(), heads: kvHeads * random.integer(1...4), kvHeads: kvHeads,
       headDim: random.integer(1...80), mask: Mask.kinds.randomElement(using: &random)!)
   default:
-    let ops = Op.allCases.filter { $0.kernelOp != .gemm && $0 != .attention }
+    let ops = Op.allCases.filter { $0.kernelOp != .gemm && $0 != .attention && !$0.isRecurrence }
     return .rowwise(ops.randomElement(using: &random)!, rows: size(), channels: size())
   }
 }
@@ -100,6 +106,8 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
         activation: problem.epilogue.intersection(.activations), isas: isas)
     case .attention:
       _ = try AttentionOperator(kernel: kernel, knobs: knobs, isas: isas)
+    case _ where problem.op.isRecurrence:
+      _ = try RecurrenceOperator(kernel: kernel, knobs: knobs, isas: isas)
     default:
       _ = try RowwiseOperator(problem.op, kernel: kernel, knobs: knobs, isas: isas)
     }
@@ -187,7 +195,7 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
     var random = TestRandom(seed: 9)
     for _ in 0..<60 {
       let problem = randomProblem(&random, largest: 96)
-      guard problem.op == .gemm || problem.op == .attention else { continue }
+      guard problem.op == .gemm || problem.op == .attention || problem.op.isRecurrence else { continue }
       let space = try KnobSpace(for: problem, threads: 2, machine: Self.wide)
       #expect(!space.points.isEmpty && !space.start.isEmpty)
       for _ in 0..<40 {
@@ -197,6 +205,8 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
         if problem.op == .gemm {
           #expect(schedule.knobs[.mc]! % kernel.mr == 0 && schedule.knobs[.nc]! % kernel.nr == 0)
           _ = try GemmBlocking(kernel: kernel, n: problem.shape[.n], k: problem.shape[.k], knobs: schedule.knobs)
+        } else if problem.op.isRecurrence {
+          _ = try RecurrenceOperator(kernel: kernel, knobs: schedule.knobs, isas: Set(Self.wide.isa))
         } else {
           _ = try AttentionOperator(kernel: kernel, knobs: schedule.knobs, isas: Set(Self.wide.isa))
         }

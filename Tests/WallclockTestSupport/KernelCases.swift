@@ -17,6 +17,9 @@ package struct KernelCases {
     for shape in Self.gemmShapes { addGemms(shape) }
     addAttentions()
     for (rows, columns) in [(1, 1), (3, 15), (2, 33), (5, 67), (1, 384)] { addRowwise(rows, columns) }
+    for (tokens, dk, dv, chunk) in [(1, 17, 33, 1), (21, 70, 50, 4), (9, 16, 16, 8)] {
+      addRecurrences(tokens: tokens, dk: dk, dv: dv, chunk: chunk)
+    }
   }
 
   /// The same as a file.

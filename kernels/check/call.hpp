@@ -90,6 +90,14 @@ class call {
       switch (kernel_.op) {
         case WC_OP_gemm: failed = gemm(); break;
         case WC_OP_attention: failed = attention(); break;
+        case WC_OP_linear_attention:
+        case WC_OP_retention:
+        case WC_OP_gla:
+        case WC_OP_rwkv6:
+        case WC_OP_rwkv7:
+        case WC_OP_delta_net:
+        case WC_OP_gated_delta_net:
+        case WC_OP_mamba2: failed = recurrence(); break;
         default: failed = rowwise(); break;
       }
     } else {
@@ -369,6 +377,31 @@ class call {
       if (!failed.empty()) return failed;
     }
     return needs.merge(parts, t.tq, t.group, t.d, partial, part_floats, t.o, t.ldo, t.o_head) == WC_OK ? "" : "merging failed";
+  }
+
+  std::string recurrence() {
+    wc_recurrence_args r = {};
+    r.tokens = case_.size("tokens");
+    r.dk = case_.size("dk");
+    r.dv = case_.size("dv");
+    r.chunk = case_.size("chunk");
+    r.log_decay = static_cast<float>(case_.number("log_decay"));
+    r.skip = static_cast<float>(case_.number("skip"));
+    r.scale = static_cast<float>(case_.number("scale"));
+    r.epsilon = static_cast<float>(case_.number("epsilon"));
+    r.q = pointer<const float>("q", &r.ldq);
+    r.k = pointer<const float>("k", &r.ldk);
+    r.v = pointer<const float>("v", &r.ldv);
+    r.a = pointer<const float>("a", &r.lda);
+    r.b = pointer<const float>("b", &r.ldb);
+    r.decay = pointer<const float>("decay", &r.ld_decay);
+    r.rate = pointer<const float>("rate", &r.ld_rate);
+    r.bonus = pointer<const float>("bonus");
+    r.o = pointer<float>("o", &r.ldo);
+    r.state = pointer<float>("state", &r.ld_state);
+    r.z = r.z_after = pointer<float>("z");
+    r.scratch = more("scratch", kernel_.recurrence_scratch_bytes(r.tokens, r.dk, r.dv));
+    return invoke(kernel_.recurrence, r);
   }
 
   std::string rowwise() {

@@ -43,6 +43,8 @@
 //   attention  scalars  tq tk d group q_first tq_total scale causal window sinks softcap bq bk, part (keys of a part
 //                       whose results are merged; 0: all at once)
 //              arrays   q o (rows of group·d) k v slopes. The runner appends k and v to a cache.
+//   recurrence scalars  tokens dk dv chunk log_decay skip scale epsilon
+//              arrays   q k v a b decay rate bonus o state z; the last two are both read and written
 //   row-wise   scalars  rows columns epsilon group ld_scale table_count normalize
 //              arrays   x y residual weight bias q scale offset sums table0 table1 table2 ids0 ids1 ids2 starts
 #pragma once

@@ -70,6 +70,15 @@ typedef enum wc_op {
   WC_OP_residual,    // elementwise sum
   WC_OP_embedding,   // gather and sum of rows
   WC_OP_mean_pool,   // mean over the rows of each sequence, then L2 normalisation if asked
+  // Recurrences over a state of dk×dv, see wc_recurrence_args.
+  WC_OP_linear_attention,
+  WC_OP_retention,
+  WC_OP_gla,
+  WC_OP_rwkv6,
+  WC_OP_rwkv7,
+  WC_OP_delta_net,
+  WC_OP_gated_delta_net,
+  WC_OP_mamba2,
 } wc_op;
 
 // How the B operand lies in memory once packed.
@@ -100,6 +109,7 @@ typedef enum wc_knobs {
   WC_KNOB_bk = 1 << 5,        // keys per block (attention)
   WC_KNOB_rows = 1 << 6,      // rows per range handed to a thread (row-wise ops)
   WC_KNOB_split = 1 << 7,     // keys per part handed to a thread, 0 = all (attention over a cache)
+  WC_KNOB_chunk = 1 << 8,     // tokens per pass over the state (recurrences)
 } wc_knobs;
 
 // What may follow the last K block, in this order: scale, bias, activation, gate, residual, conversion.
@@ -272,6 +282,47 @@ typedef struct wc_rowwise_args {
 } wc_rowwise_args;
 
 // ---------------------------------------------------------------------------------------------
+// recurrences: linear attention and its family, one head and some columns of its state
+
+// A state S of dk×dv and, for each token t, rows q, k of dk and v of dv:
+//   linear_attention  S += φ(k)vᵀ, z += φ(k); o = φ(q)ᵀS / (φ(q)ᵀz + epsilon), φ(x) = elu(x) + 1
+//   retention         S = e^{log_decay}·S + kvᵀ; o = scale·qᵀS
+//   gla               S = Diag(e^decay)S + kvᵀ; o = scale·qᵀS
+//   rwkv6             o = scale·qᵀ(S + Diag(bonus)kvᵀ), then S = Diag(e^decay)S + kvᵀ
+//   rwkv7             S = Diag(e^decay)S + b(Sᵀa)ᵀ + kvᵀ, Sᵀa of the S before; o = scale·qᵀS
+//   delta_net         S += rate·k(v − Sᵀk)ᵀ; o = scale·qᵀS
+//   gated_delta_net   S = e^decay·S, then as delta_net; one decay a token
+//   mamba2            S = e^{rate·log_decay}·S + rate·kvᵀ; o = scale·qᵀS + skip·v; rate is Δ, k is B, q is C
+// Decays are given as logarithms, which must be ≤ 0; −∞ clears the state. Columns of S are independent: a
+// call may take any dv of them, with v, o and state moved to the first. Subnormal numbers count as zero.
+typedef struct wc_recurrence_args {
+  size_t tokens, dk, dv;
+  const float *q, *k;  // tokens×dk
+  size_t ldq, ldk;
+  const float *v;  // tokens×dv
+  size_t ldv;
+  const float *a, *b;  // tokens×dk; rwkv7
+  size_t lda, ldb;
+  const float *decay;  // gla, rwkv6, rwkv7: tokens×dk; gated_delta_net: tokens, ld_decay apart
+  size_t ld_decay;
+  const float *rate;  // delta rules, mamba2: tokens, ld_rate apart
+  size_t ld_rate;
+  const float *bonus;  // dk; rwkv6
+  float log_decay;     // retention, mamba2
+  float skip;          // mamba2
+  float scale;
+  float epsilon;  // linear_attention
+  float *o;       // tokens×dv; overwritten
+  size_t ldo;
+  float *state;  // dk×dv: S before, then S after
+  size_t ld_state;
+  const float *z;  // dk; linear_attention: z before
+  float *z_after;  // dk, or null; may equal z
+  void *scratch;   // the row's recurrence_scratch_bytes(tokens, dk, dv), 64-byte aligned
+  size_t chunk;    // knob: tokens per pass over the state, 1, 2, 4 or 8
+} wc_recurrence_args;
+
+// ---------------------------------------------------------------------------------------------
 // weights: quantising and packing, done once, ahead of the call
 
 // f32 weights N×K (row n = output n, as PyTorch's Linear stores them) → codes of type b, row-major
@@ -294,6 +345,7 @@ wc_status wc_weights_dequantize(
 typedef wc_status (*wc_gemm_fn)(const wc_gemm_args *);
 typedef wc_status (*wc_attention_fn)(const wc_attention_args *);
 typedef wc_status (*wc_rowwise_fn)(const wc_rowwise_args *);
+typedef wc_status (*wc_recurrence_fn)(const wc_recurrence_args *);
 typedef wc_status (*wc_thread_fn)(void);  // AMX tile configuration, FTZ; null for most rows
 
 // What an attention row needs beside its operands.
@@ -327,6 +379,8 @@ typedef struct wc_kernel {
   size_t (*gemm_scratch_bytes)(size_t k);  // gemm: scratch for a K block of k
   const wc_attention_memory *attention_memory;
   wc_thread_fn thread_enter, thread_leave;
+  wc_recurrence_fn recurrence;
+  size_t (*recurrence_scratch_bytes)(size_t tokens, size_t dk, size_t dv);
 } wc_kernel;
 
 // The rows of this build, in a stable order; rows of other architectures are not in the build.
@@ -377,6 +431,19 @@ wc_status wc_attention_kept(wc_type type, size_t rows, size_t d, const float *x,
 // All of y (or, for quantize, the dequantised q: of bf16 when scale is null, else of the 8-bit values)
 // as f64, rows×columns, row-major.
 wc_status wc_rowwise_reference(wc_op op, const wc_rowwise_args *args, double *y);
+
+// What a call should make, in f64, row-major. z is made, and needed, by linear_attention alone.
+typedef struct wc_recurrence_result {
+  double *o;      // tokens×dv
+  double *state;  // dk×dv: S after
+  double *z;      // dk: z after
+  // The size of what o and S are sums of, which their rounding goes with: S the largest that each element or
+  // what a token adds to it ever was, and o's summands as if S were that. As o and S.
+  double *o_size, *state_size;
+} wc_recurrence_result;
+
+// For the arguments of a call of `op`; args' own o, state and z_after are not written.
+wc_status wc_recurrence_reference(wc_op op, const wc_recurrence_args *args, const wc_recurrence_result *result);
 
 // ---------------------------------------------------------------------------------------------
 // probes: instruction streams and read streams whose rate is a ceiling
