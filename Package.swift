@@ -74,7 +74,8 @@ let package = Package(
     tests(of: "WallclockMachine"),
     tests(
       of: "WallclockKernels",
-      also: ["WallclockMachine", "WallclockThreads", "CWallclockKernels", "CWallclockInstructionModel"]),
+      also: ["WallclockMachine", "WallclockThreads", "CWallclockKernels", "CWallclockInstructionModel"],
+      resources: [.copy("Fixtures")]),
     tests(of: "WallclockThreads"),
     tests(of: "WallclockCounters"),
     tests(

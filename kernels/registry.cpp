@@ -8,12 +8,20 @@
   extern "C" wc_status name(const wc_attention_args *);
 #define WC_ROWWISE(isa, op, name, in, out, knobs, flags, hook) \
   extern "C" wc_status name(const wc_rowwise_args *);
+#define WC_MAMBA1(isa, name, knobs) extern "C" wc_status name(const wc_mamba1_args *);
+#define WC_CONV1D(isa, name, knobs) extern "C" wc_status name(const wc_conv1d_args *);
+#define WC_LONG_CONV(isa, name, memory, knobs) extern "C" wc_status name(const wc_long_conv_args *);
 #include "attention/kernels.def"
+#include "conv/kernels.def"
 #include "gemm/kernels.def"
 #include "rowwise/kernels.def"
+#include "ssm/kernels.def"
 #undef WC_GEMM
 #undef WC_ATTENTION
 #undef WC_ROWWISE
+#undef WC_MAMBA1
+#undef WC_CONV1D
+#undef WC_LONG_CONV
 
 namespace wc {
 // What rows name in their `scratch`, `memory` and `hook` columns; each op defines its own.
@@ -31,6 +39,10 @@ size_t gemm_scratch_q4z_panel16(size_t k);
 size_t gemm_scratch_q4z_panel32(size_t k);
 // K and V in panels of so many keys or columns.
 extern const wc_attention_memory attention_memory_panels4, attention_memory_panels16, attention_memory_panels32;
+// By FFT, whose points are vectors of the ISA, and by the sums themselves.
+extern const wc_long_conv_memory long_conv_memory_fft_scalar, long_conv_memory_direct_scalar, long_conv_memory_fft_avx2,
+    long_conv_memory_direct_avx2, long_conv_memory_fft_avx512, long_conv_memory_direct_avx512,
+    long_conv_memory_fft_neon, long_conv_memory_direct_neon;
 
 struct thread_hook {
   wc_thread_fn enter, leave;
@@ -57,9 +69,20 @@ static const wc_kernel table[] = {
    .knobs = knobs_, .epilogues = WC_EPILOGUE_none, .flags = flags_, .gemm = nullptr, .attention = nullptr, \
    .rowwise = name_, .gemm_scratch_bytes = nullptr, .attention_memory = nullptr, \
    .thread_enter = wc::hook_##thread_.enter, .thread_leave = wc::hook_##thread_.leave},
+// A sequence op in f32, its function in the field of its struct.
+#define WC_SEQUENCE(isa_, op_, name_, knobs_, field_, ...) \
+  {.name = #name_, .op = WC_OP_##op_, .isa = WC_ISA_##isa_, .a = WC_TYPE_f32, .b = WC_TYPE_none, \
+   .acc = WC_TYPE_none, .c = WC_TYPE_f32, .mr = 1, .nr = 1, .kr = 1, .layout = WC_LAYOUT_none, \
+   .knobs = knobs_, .epilogues = WC_EPILOGUE_none, .flags = WC_FLAGS_none, .field_ = name_, ##__VA_ARGS__},
+#define WC_MAMBA1(isa, name, knobs) WC_SEQUENCE(isa, mamba1, name, knobs, mamba1)
+#define WC_LONG_CONV(isa, name, memory, knobs) \
+  WC_SEQUENCE(isa, long_conv, name, knobs, long_conv, .long_conv_memory = &wc::long_conv_memory_##memory)
+#define WC_CONV1D(isa, name, knobs) WC_SEQUENCE(isa, causal_conv1d, name, knobs, conv1d)
 #include "attention/kernels.def"
+#include "conv/kernels.def"
 #include "gemm/kernels.def"
 #include "rowwise/kernels.def"
+#include "ssm/kernels.def"
 };
 
 extern "C" const wc_kernel *wc_kernel_table(size_t *count) {

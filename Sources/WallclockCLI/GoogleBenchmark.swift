@@ -58,6 +58,8 @@ struct GoogleBenchmark: Encodable {
     var time_unit = "ns"
     var items_per_second: Double
     var bytes_per_second: Double
+    /// Of ops on sequences.
+    var tokens_per_second: Double?
     var fraction_of_peak: Double?
     var fraction_of_bandwidth: Double?
     var kernel: String
@@ -88,6 +90,9 @@ struct GoogleBenchmark: Encodable {
       cpu_time = m.samples.medianNanoseconds
       items_per_second = m.itemsPerSecond
       bytes_per_second = m.bytesPerSecond
+      if m.problem.shape.sizes[.tokens] != nil {
+        tokens_per_second = Double(m.problem.shape[.batch] * m.problem.shape[.tokens]) * 1e9 / real_time
+      }
       fraction_of_peak = m.ceilings.first { !$0.name.hasPrefix("read.") && $0.unit != "ns" }
         .map { m.itemsPerSecond / ($0.value * 1e9) }
       fraction_of_bandwidth = m.ceilings.first { $0.name.hasPrefix("read.") }

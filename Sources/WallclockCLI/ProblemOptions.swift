@@ -10,6 +10,20 @@ extension Format: ExpressibleByArgument {
 }
 extension Op: ExpressibleByArgument {}
 extension OperandState: ExpressibleByArgument {}
+/// What `--state` means: where operands lie, or the size of that name.
+enum StateArgument: ExpressibleByArgument {
+  case operands(OperandState)
+  case size(Int)
+  init?(argument: String) {
+    if let state = OperandState(rawValue: argument) {
+      self = .operands(state)
+    } else if let size = Int(argument) {
+      self = .size(size)
+    } else {
+      return nil
+    }
+  }
+}
 extension Mask: ExpressibleByArgument {}
 extension Epilogue: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }
@@ -34,9 +48,18 @@ struct ProblemOptions: ParsableArguments {
   @Option(name: .long, help: "Mixture of experts: experts.") var experts: Int?
   @Option(name: .customLong("top-k"), help: "Mixture of experts: experts each token goes to.") var topK: Int?
   @Option(name: .long, help: "Attention: full or causal.") var mask: Mask = .full
-  @Option(name: .long, help: "GEMM: what follows in the same pass, e.g. bias+gelu.") var epilogue: Epilogue = []
-  @Option(name: .long, help: "hot (operands in cache), warm (as in a model that fits the last-level cache) or cold (weights from DRAM).") var state: OperandState?
+  @Option(name: .long, help: "What follows in the same pass: GEMM, e.g. bias+gelu; short convolutions, silu.") var epilogue: Epilogue = []
+  @Option(
+    name: .customLong("state"),
+    help: "hot (operands in cache), warm (as in a model that fits the last-level cache) or cold (weights from DRAM); a number: values of state per channel, or rows of a recurrence's. May be given twice.")
+  var states: [StateArgument] = []
+  @Option(name: .long, help: "Short convolutions: taps.") var width: Int?
   @Option(name: .long, help: "A .shapes file: one Problem a line.") var shapes: String?
+
+  /// Where operands lie.
+  var state: OperandState? { states.compactMap { if case .operands(let state) = $0 { state } else { nil } }.last }
+  /// The size of that name.
+  private var stateRows: Int? { states.compactMap { if case .size(let rows) = $0 { rows } else { nil } }.last }
 
   /// The Problems the flags and the file name together; empty when neither names any.
   func problems() throws -> [Problem] {
@@ -52,15 +75,16 @@ struct ProblemOptions: ParsableArguments {
       var base = Shape([:])
       for (dimension, value) in [
         (WallclockCore.Dimension.n, n), (.k, k), (.batch, batch), (.heads, heads), (.headDim, headDim), (.rows, rows),
-        (.channels, channels), (.hidden, hidden), (.experts, experts), (.topK, topK),
+        (.channels, channels), (.hidden, hidden), (.experts, experts), (.topK, topK), (.state, stateRows), (.width, width),
       ] {
         if let value, Problem.requiredDimensions(of: op).contains(dimension) { base[dimension] = value }
       }
-      if op == .attention, batch == nil { base[.batch] = 1 }
+      if op == .attention || op.isSequence, batch == nil { base[.batch] = 1 }
       let varied: (dimension: WallclockCore.Dimension, values: [Int])? =
         switch op {
         case .gemm: (.m, m)
         case .attention, .moeGemm: (.tokens, tokens)
+        case _ where op.isSequence: (.tokens, tokens)
         default: nil
         }
       for format in op.kernelOp == .gemm && !types.isEmpty ? types : [.f32] {
@@ -68,7 +92,7 @@ struct ProblemOptions: ParsableArguments {
           var shape = base
           if let varied { shape[varied.dimension] = value }
           let problem = Problem(
-            op, format: format, shape: shape, epilogue: op == .gemm || (op == .moeGemm && !epilogue.isEmpty) ? epilogue : op == .moeGemm ? [.silu, .gated] : [], mask: mask,
+            op, format: format, shape: shape, epilogue: op == .gemm || op == .causalConv1d || (op == .moeGemm && !epilogue.isEmpty) ? epilogue : op == .moeGemm ? [.silu, .gated] : [], mask: mask,
             state: state ?? .hot)
           if let bad = shape.sizes.first(where: { !(1...Problem.largestSize).contains($0.value) }) {
             throw ValidationError("--\(bad.key.rawValue) \(bad.value): expected 1 to \(Problem.largestSize)")

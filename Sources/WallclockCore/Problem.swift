@@ -14,6 +14,9 @@ public enum Op: String, Hashable, Sendable, Codable, CaseIterable {
   case residual
   case embedding
   case meanPool = "mean-pool"
+  case mamba1
+  case causalConv1d = "causal-conv1d"
+  case longConv = "long-conv"
 
   /// The op whose kernels compute this one.
   public var kernelOp: Op { self == .moeGemm ? .gemm : self }
@@ -28,6 +31,8 @@ public enum Dimension: String, Hashable, Sendable, Codable, CaseIterable, Compar
   case rows, channels, state
   case hidden, experts
   case topK = "top-k"
+  /// Taps of a short convolution.
+  case width
 
   private var order: Int { Self.allCases.firstIndex(of: self)! }
   public static func < (a: Dimension, b: Dimension) -> Bool { a.order < b.order }
@@ -170,6 +175,7 @@ public struct Problem: Hashable, Sendable, Codable {
       return 4 * Double(s[.batch]) * Double(s[.heads]) * pairs * Double(s[.headDim])
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
       return Double(s[.rows]) * Double(s[.channels])
+    case .mamba1, .causalConv1d, .longConv: return sequenceOperations
     }
   }
 
@@ -194,6 +200,7 @@ public struct Problem: Hashable, Sendable, Codable {
       return 8 * Double(s[.rows]) * Double(s[.channels])
     case .meanPool:
       return 4 * Double(s[.rows]) * Double(s[.channels])
+    case .mamba1, .causalConv1d, .longConv: return sequenceBytes
     }
   }
 }

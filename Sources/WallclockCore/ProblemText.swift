@@ -48,9 +48,10 @@ extension Problem {
         throw ProblemTextError(message: "mask=\(value): known are \(Mask.allCases.map(\.rawValue).joined(separator: ", "))")
       }
       self.mask = mask
-    case "state":
+    // Where operands lie; a number is the size of that name.
+    case "state" where Int(value) == nil:
       guard let state = OperandState(rawValue: value) else {
-        throw ProblemTextError(message: "state=\(value): known are hot, warm, cold")
+        throw ProblemTextError(message: "state=\(value): known are hot, warm, cold, or a size")
       }
       self.state = state
     default:
@@ -75,6 +76,9 @@ extension Problem {
     case .moeGemm: [.tokens, .channels, .hidden, .experts, .topK]
     case .attention: [.batch, .tokens, .heads, .headDim]
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool: [.rows, .channels]
+    case .longConv: [.batch, .tokens, .channels]
+    case .mamba1: [.batch, .tokens, .channels, .state]
+    case .causalConv1d: [.batch, .tokens, .channels, .width]
     }
   }
 
@@ -89,6 +93,7 @@ extension Problem {
       throw ProblemTextError(message: "\(self) has operands of \(Int(bytes / 1e9)) GB; the limit is 64 GiB")
     }
     if op == .moeGemm { try checkMixture() }
+    if op.isSequence { try checkSequence() }
     if op == .gemm, epilogue.contains(.gated), shape[.n] % 2 != 0 {
       throw ProblemTextError(message: "a gated epilogue needs n to be even, half gates and half ups, found n=\(shape[.n])")
     }

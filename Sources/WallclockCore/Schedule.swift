@@ -8,6 +8,8 @@ public enum Knob: String, Hashable, Sendable, Codable, CaseIterable, Comparable,
   case bq, bk
   /// Rows per range handed to a thread, for row-wise ops.
   case rows
+  /// Tokens per block, and channels per range handed to a thread, for scans and convolutions along time.
+  case bt, bc
 
   private var order: Int { Self.allCases.firstIndex(of: self)! }
   public static func < (a: Knob, b: Knob) -> Bool { a.order < b.order }

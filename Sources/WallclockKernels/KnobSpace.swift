@@ -1,3 +1,4 @@
+import CWallclockKernels
 public import WallclockCore
 
 /// All ways a Problem may be run that are worth telling apart: the kernels that serve it, and each of
@@ -81,7 +82,8 @@ public struct KnobSpace: Sendable {
     case .nc: "nc/nr"
     case .bq: "bq/mr"
     case .bk: "bk/nr"
-    case .kc, .prefetch, .rows: knob.rawValue
+    case .bc: "bc/\(ChannelPanels.channels)"
+    case .kc, .prefetch, .rows, .bt: knob.rawValue
     }
   }
 
@@ -90,7 +92,8 @@ public struct KnobSpace: Sendable {
     switch knob {
     case .mc, .bq: kernel.mr
     case .nc, .bk: kernel.nr
-    case .kc, .prefetch, .rows: 1
+    case .bc: ChannelPanels.channels
+    case .kc, .prefetch, .rows, .bt: 1
     }
   }
 
@@ -121,6 +124,8 @@ public struct KnobSpace: Sendable {
     case .bq: return Array(1...min(64, tiles(s[.tokens], kernel.mr)))
     case .bk: return Array(1...min(64, tiles(s[.tokens], kernel.nr)))
     case .rows: return steps(upTo: s[.rows])
+    case .bt: return steps(upTo: min(s[.tokens], Int(WC_LARGEST_BT)))
+    case .bc: return steps(upTo: tiles(s[.channels], ChannelPanels.channels))
     }
   }
 

@@ -71,6 +71,12 @@ extension Problem {
       try PreparedAttention(AttentionOperands(self, isas: isas, copies: copies, seed: seed), schedule)
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
       try PreparedRowwise(RowwiseOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .mamba1:
+      try PreparedMamba1(Mamba1Operands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .longConv:
+      try PreparedLongConv(LongConvOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .causalConv1d:
+      try PreparedConv1d(Conv1dOperands(self, isas: isas, copies: copies, seed: seed), schedule)
     }
   }
 

@@ -113,7 +113,7 @@ final class PreparedRowwise: PreparedProblem {
       unsafe args.q = UnsafeMutableRawPointer(operands.q.unsafePointer)
       unsafe args.ldq = c
       unsafe args.scale = operands.scales.unsafePointer
-    case .gemm, .moeGemm, .attention, .gelu:
+    default:
       break
     }
     return unsafe args

@@ -78,6 +78,8 @@ public enum ScheduleSpace {
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
       let bytes = 8 * max(1, s[.channels])
       knobs[.rows] = max(1, min(64, l1 / bytes))
+    case .mamba1, .causalConv1d, .longConv:
+      knobs = sequenceKnobs(problem, threads: threads)
     }
     return knobs.filter { kernel.knobs.contains($0.key) }
   }
@@ -125,6 +127,8 @@ public enum ScheduleSpace {
       found.formUnion([64, 128, 512].filter { $0 <= max(64, s[.tokens]) })
     case .rows:
       found.formUnion([max(1, value / 4), max(1, min(s[.rows], value * 4))])
+    case .bt, .bc:
+      found.formUnion(sequenceValues(of: knob, around: value, problem))
     }
     return found.sorted()
   }

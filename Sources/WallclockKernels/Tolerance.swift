@@ -91,6 +91,22 @@ public enum Tolerance {
     5e-6 * norm + 4 * u * magnitude + 1e-30
   }
 
+  /// Frobenius error of a scan or a short convolution in f32, for outputs, or a state, of Frobenius norm `norm`.
+  ///
+  /// - Parameter magnitude: the norm of the sums of absolute values, of which rounding leaves a few u.
+  public static func sequence(norm: Double, magnitude: Double = 0) -> Double {
+    1e-5 * norm + 4 * u * magnitude + 1e-30
+  }
+
+  /// For one element of a convolution with a filter of `length` taps.
+  ///
+  /// - Parameters:
+  ///   - x: the norm of the sequence; `filter`: that of the filter.
+  ///   - skip: the magnitude of what the input itself adds.
+  public static func longConv(length: Int, x: Double, filter: Double, skip: Double) -> Double {
+    8 * u * max(1, log2(2 * Double(length))) * x * filter + 4 * u * skip + 1e-40
+  }
+
   /// For one element of a row-wise op, relative to the scale of its row.
   ///
   /// - Parameter rowScale: the largest magnitude the element's row has in the oracle's output; for
@@ -101,7 +117,7 @@ public enum Tolerance {
     case .residual: u * abs(value) + 1e-40
     case .embedding: 3 * u * rowScale + 1e-40
     case .layerNorm, .meanPool: 8 * Double(max(1, channels)).squareRoot() * u * max(rowScale, abs(value)) + 1e-30
-    case .quantize, .gemm, .moeGemm, .attention: 0
+    default: 0
     }
   }
 }

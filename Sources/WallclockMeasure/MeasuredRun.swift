@@ -22,8 +22,8 @@ public enum MeasuredRun {
         case (.bf16, _), (.int8, .float), (.int4, .float): "bf16"
         default: "f32"
         }
-      case .attention, .gelu, .layerNorm: "f32"
-      case .quantize, .residual, .embedding, .meanPool: nil
+      case .attention, .gelu, .layerNorm, .mamba1, .longConv: "f32"
+      case .quantize, .residual, .embedding, .meanPool, .causalConv1d: nil
       }
     return [compute, "read.dram"].compactMap { $0 }
   }

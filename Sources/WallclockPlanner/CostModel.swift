@@ -71,7 +71,7 @@ public struct CostModel: Sendable {
         gemms[Self.gemmKey(problem, threads), default: [:]][weight, default: []]
           .append(Curve.Point(x: problem.shape[.m], cost: cost))
       // Known where it was measured, and nowhere else.
-      case .moeGemm: break
+      case .moeGemm, .mamba1, .causalConv1d, .longConv: break
       case .attention:
         attentions[Self.attentionKey(problem, threads), default: []].append(measurement)
       case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
@@ -116,6 +116,7 @@ public struct CostModel: Sendable {
     case .gemm: return try gemm(problem, threads)
     case .moeGemm: throw .notMeasured(problem, threads: threads, "mixtures of experts are not predicted")
     case .attention: return try attention(problem, threads)
+    case .mamba1, .causalConv1d, .longConv: throw .notMeasured(problem, threads: threads, "scans and convolutions are not predicted")
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool: return try rowwise(problem, threads)
     }
   }

@@ -72,6 +72,8 @@ import struct WallclockCore.Measurement
     .gemm(.w4a8g32, m: 1, n: 2, k: 32, epilogue: [.bias, .gelu], state: .cold), .gemm(.f32, m: 0, n: 0, k: 0),
     .attention(batch: 2, tokens: 128, heads: 12, headDim: 32, mask: .causal),
     .moeGemm(.w4a8g32, tokens: 3, channels: 64, hidden: 32, experts: 8, topK: 2, activation: .gelu),
+    .mamba1(batch: 2, tokens: 9, channels: 5, state: 16, operands: .cold), .causalConv1d(tokens: 1, channels: 4, width: 4),
+    .longConv(tokens: 9, channels: 4),
   ] + [Op.quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool].map { .rowwise($0, rows: 3, channels: 5) }
 
   @Test(arguments: samples) func problemsRoundTrip(_ problem: Problem) throws {
@@ -85,7 +87,7 @@ import struct WallclockCore.Measurement
     #expect(refuses(Problem.self, good.replacingOccurrences(of: #""m":1"#, with: #""m":-1"#)))
     #expect(refuses(Problem.self, good.replacingOccurrences(of: #""m":1"#, with: #""m":99999999999999999999"#)))
     #expect(refuses(Problem.self, good.replacingOccurrences(of: #""m":1"#, with: #""m":1.5"#)))
-    #expect(refuses(Problem.self, good.replacingOccurrences(of: #""m":1"#, with: #""width":1"#)))
+    #expect(refuses(Problem.self, good.replacingOccurrences(of: #""m":1"#, with: #""breadth":1"#)))
     #expect(refuses(Problem.self, good.replacingOccurrences(of: "gemm", with: "gemv")))
     #expect(refuses(Problem.self, good.replacingOccurrences(of: "cold", with: "tepid")))
     #expect(refuses(Problem.self, good.replacingOccurrences(of: "bias+gelu", with: "gelu+relu")))

@@ -16,7 +16,8 @@ private final class IdleExecutor: Executor {
       .moeGemm(.w8a8, tokens: 5, channels: 40, hidden: 24, experts: 4, topK: 2), .attention(batch: 1, tokens: 9, heads: 2, headDim: 16), .rowwise(.layerNorm, rows: 7, channels: 33),
       .rowwise(.gelu, rows: 7, channels: 33), .rowwise(.residual, rows: 7, channels: 33),
       .rowwise(.embedding, rows: 7, channels: 33), .rowwise(.meanPool, rows: 7, channels: 33),
-      .rowwise(.quantize, rows: 7, channels: 33),
+      .rowwise(.quantize, rows: 7, channels: 33), .mamba1(tokens: 9, channels: 33, state: 4),
+      .causalConv1d(tokens: 9, channels: 33, width: 3), .longConv(tokens: 9, channels: 33), .longConv(tokens: 90, channels: 33),
     ]
 
   /// Candidates share operands, so a kernel that writes nothing would pass on another's work.

@@ -18,6 +18,8 @@ import WallclockTestSupport
         case .prefetch: random.integer(0...4096)
         case .bq, .bk: random.integer(1...100)
         case .rows: random.integer(1...40)
+        case .bt: random.integer(1...64)
+        case .bc: random.integer(1...100)
         }
     }
     return knobs

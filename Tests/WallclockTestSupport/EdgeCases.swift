@@ -19,6 +19,7 @@ extension KernelCases {
     for columns in [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130, 384] {
       made.addRowwise(4, columns)
     }
+    made.addSequences(seed: seed)
     made.addGELU()
     made.addActivations()
     return CaseFile(made.cases)

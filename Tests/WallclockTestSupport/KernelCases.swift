@@ -17,6 +17,7 @@ package struct KernelCases {
     for shape in Self.gemmShapes { addGemms(shape) }
     for shape in Self.attentionShapes { addAttention(shape) }
     for (rows, columns) in [(1, 1), (3, 15), (2, 33), (5, 67), (1, 384)] { addRowwise(rows, columns) }
+    addSequences(seed: seed)
   }
 
   /// The same as a file.

@@ -42,6 +42,12 @@
 //                       epilogue all gates come first, then all ups.
 //   attention  scalars  tq tk d q_first tq_total scale causal bq bk
 //              arrays   q k v o
+//   mamba1     scalars  tokens channels states bt
+//              arrays   u delta delta_bias b c skip z y; a and state as panels without gaps
+//   causal-conv1d  scalars  tokens channels width silu
+//              arrays   x bias y; weight and state as panels without gaps
+//   long-conv  scalars  tokens channels length
+//              arrays   x taps skip y; the runner packs
 //   row-wise   scalars  rows columns epsilon group ld_scale table_count normalize
 //              arrays   x y residual weight bias q scale offset sums table0 table1 table2 ids0 ids1 ids2 starts
 #pragma once

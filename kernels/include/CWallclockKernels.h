@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "wallclock_backend.h"
+#include "wallclock_ssm.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -70,6 +71,9 @@ typedef enum wc_op {
   WC_OP_residual,    // elementwise sum
   WC_OP_embedding,   // gather and sum of rows
   WC_OP_mean_pool,   // mean over the rows of each sequence, then L2 normalisation if asked
+  WC_OP_mamba1,         // wallclock_ssm.h has this and the next ones' arguments
+  WC_OP_causal_conv1d,
+  WC_OP_long_conv,
 } wc_op;
 
 // How the B operand lies in memory once packed.
@@ -99,6 +103,8 @@ typedef enum wc_knobs {
   WC_KNOB_bq = 1 << 4,        // query rows per block (attention)
   WC_KNOB_bk = 1 << 5,        // keys per block (attention)
   WC_KNOB_rows = 1 << 6,      // rows per range handed to a thread (row-wise ops)
+  WC_KNOB_bt = 1 << 7,        // tokens per block (scans and convolutions)
+  WC_KNOB_bc = 1 << 8,        // channels per range handed to a thread (the same)
 } wc_knobs;
 
 // What may follow the last K block, in this order: scale, bias, activation, gate, residual, conversion.
@@ -282,6 +288,9 @@ wc_status wc_weights_dequantize(
 typedef wc_status (*wc_gemm_fn)(const wc_gemm_args *);
 typedef wc_status (*wc_attention_fn)(const wc_attention_args *);
 typedef wc_status (*wc_rowwise_fn)(const wc_rowwise_args *);
+typedef wc_status (*wc_mamba1_fn)(const wc_mamba1_args *);
+typedef wc_status (*wc_conv1d_fn)(const wc_conv1d_args *);
+typedef wc_status (*wc_long_conv_fn)(const wc_long_conv_args *);
 typedef wc_status (*wc_thread_fn)(void);  // AMX tile configuration, FTZ; null for most rows
 
 // What an attention row needs beside its operands.
@@ -292,6 +301,19 @@ typedef struct wc_attention_memory {
       size_t tk, size_t d, const float *k, size_t ldk, const float *v, size_t ldv, void *packed);
   size_t (*scratch_bytes)(size_t bq, size_t bk, size_t d);
 } wc_attention_memory;
+
+// What a long_conv row needs beside its operands. All memory is 64-byte aligned.
+typedef struct wc_long_conv_memory {
+  // Bytes of what all panels share, of a panel of a packed filter, and of scratch, for a filter of `length` taps.
+  size_t (*shared_bytes)(size_t length);
+  size_t (*panel_bytes)(size_t length);
+  size_t (*scratch_bytes)(size_t length);
+  wc_status (*share)(size_t length, void *shared);
+  // A filter of length×channels, row-major, into panels.
+  wc_status (*pack)(
+      size_t length, size_t channels, const float *filter, size_t ld_filter, const void *shared, void *packed,
+      void *scratch);
+} wc_long_conv_memory;
 
 typedef struct wc_kernel {
   const char *name;
@@ -308,6 +330,10 @@ typedef struct wc_kernel {
   wc_rowwise_fn rowwise;
   size_t (*gemm_scratch_bytes)(size_t k);  // gemm: scratch for a K block of k
   const wc_attention_memory *attention_memory;
+  wc_mamba1_fn mamba1;
+  wc_conv1d_fn conv1d;
+  wc_long_conv_fn long_conv;
+  const wc_long_conv_memory *long_conv_memory;
   wc_thread_fn thread_enter, thread_leave;
 } wc_kernel;
 
@@ -356,6 +382,14 @@ wc_status wc_attention_reference(const wc_attention_args *args, double *o);
 // All of y (or, for quantize, the dequantised q: of bf16 when scale is null, else of the 8-bit values)
 // as f64, rows×columns, row-major.
 wc_status wc_rowwise_reference(wc_op op, const wc_rowwise_args *args, double *y);
+
+// Sequences and state as the kernels take them; y tokens×channels, row-major, and the state after the last token in
+// the panels' layout, both f64. Where a state is read it is args->state, which is left as it is.
+wc_status wc_mamba1_reference(const wc_mamba1_args *args, double *y, double *state);
+wc_status wc_conv1d_reference(const wc_conv1d_args *args, double *y, double *state);
+
+// Σ_{s ≤ t} filter[s]·x[t − s] of one channel, strides in elements.
+double wc_long_conv_reference(size_t t, const float *x, size_t ldx, const float *filter, size_t ld_filter);
 
 // ---------------------------------------------------------------------------------------------
 // probes: instruction streams and read streams whose rate is a ceiling
