@@ -2,6 +2,7 @@ import Foundation
 import Testing
 import WallclockCore
 import WallclockKernels
+import WallclockMachine
 import WallclockTestSupport
 
 /// Every kernel on what `scripts/fixtures/sequence-layers.py` made with PyTorch in float64.
@@ -53,7 +54,7 @@ import WallclockTestSupport
         let z = AlignedBuffer(try c.input("z"))
         let b = AlignedBuffer(try c.input("b"))
         let cc = AlignedBuffer(try c.input("c"))
-        let scan = try Mamba1Operator(kernel: kernel, knobs: [.bt: 8, .bc: 16], isas: testedISAs)
+        let scan = try Mamba1Operator(kernel: kernel, knobs: [.bt: 8, .bc: 16], isas: hostISAs)
         unsafe scan.run(
           batch: 1, tokens: tokens, parameters: parameters,
           rows: Mamba1Rows(
@@ -66,7 +67,7 @@ import WallclockTestSupport
         let parameters = try Conv1dParameters(weight: c.input("weight"), width: width, bias: c.input("bias"))
         let state = try ChannelPanels.pack(c.input("start"), channels: channels, count: width - 1)
         let x = AlignedBuffer(try c.input("x"))
-        let convolution = try Conv1dOperator(kernel: kernel, knobs: [.bc: 16], isas: testedISAs)
+        let convolution = try Conv1dOperator(kernel: kernel, knobs: [.bc: 16], isas: hostISAs)
         unsafe convolution.run(
           batch: 1, tokens: tokens, parameters: parameters, x: x.unsafePointer, y: y.unsafePointer,
           state: state.unsafePointer, silu: true, on: executor)
@@ -76,7 +77,7 @@ import WallclockTestSupport
         let filter = try LongConvFilter(
           taps: AlignedBuffer(c.input("taps")), length: tokens, channels: channels, skip: c.input("skip"), for: kernel)
         let x = AlignedBuffer(try c.input("x"))
-        let convolution = try LongConvOperator(kernel: kernel, knobs: [:], isas: testedISAs)
+        let convolution = try LongConvOperator(kernel: kernel, knobs: [:], isas: hostISAs)
         unsafe convolution.run(
           batch: 1, tokens: tokens, filter: filter, x: x.unsafePointer, y: y.unsafePointer,
           workspace: LongConvWorkspace(), on: executor)

@@ -2,6 +2,7 @@ import CWallclockKernels
 import Testing
 import WallclockCore
 import WallclockKernels
+import WallclockMachine
 import WallclockTestSupport
 
 /// Every kernel of an op on sequences against a sequential f64 oracle, its final state too.
@@ -111,7 +112,7 @@ import WallclockTestSupport
       let parameters = try Mamba1Parameters(a: (0..<channels * 5).map { -Float($0 % 5 + 1) }, states: 5)
       let bc = AlignedBuffer<Float>((0..<tokens * 5).map { Float($0 % 3) + 1 })
       let state = AlignedBuffer<Float>(count: ChannelPanels.size(channels: channels, count: 5))
-      try unsafe Mamba1Operator(kernel: kernel, knobs: knobs, isas: testedISAs).run(
+      try unsafe Mamba1Operator(kernel: kernel, knobs: knobs, isas: hostISAs).run(
         batch: 1, tokens: tokens, parameters: parameters,
         rows: Mamba1Rows(
           u: x.unsafePointer, delta: x.unsafePointer, z: nil, b: bc.unsafePointer, c: bc.unsafePointer,
@@ -119,7 +120,7 @@ import WallclockTestSupport
     } else {
       let parameters = try Conv1dParameters(weight: [Float](repeating: 1, count: channels * 4), width: 4)
       let state = AlignedBuffer<Float>(count: ChannelPanels.size(channels: channels, count: 3))
-      try unsafe Conv1dOperator(kernel: kernel, knobs: knobs, isas: testedISAs).run(
+      try unsafe Conv1dOperator(kernel: kernel, knobs: knobs, isas: hostISAs).run(
         batch: 1, tokens: tokens, parameters: parameters, x: x.unsafePointer, y: y.unsafePointer,
         state: state.unsafePointer, silu: true, on: SerialExecutor())
     }
@@ -142,8 +143,8 @@ import WallclockTestSupport
   @Test(arguments: problems) func everyScheduleOfTheGridIsRight(_ problem: Problem) throws {
     let executor = ScramblingExecutor(workers: 3, seed: 5)
     for threads in [1, 2, 4] {
-      for schedule in try ScheduleSpace.grid(for: problem, threads: threads, machine: testedMachine) {
-        #expect(try problem.prepare(schedule, machine: testedMachine).check(on: executor).passed, "\(schedule)")
+      for schedule in try ScheduleSpace.grid(for: problem, threads: threads, machine: Machine.host.fingerprint) {
+        #expect(try problem.prepare(schedule, machine: Machine.host.fingerprint).check(on: executor).passed, "\(schedule)")
       }
     }
   }
