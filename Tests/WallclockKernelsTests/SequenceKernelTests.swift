@@ -135,7 +135,7 @@ import WallclockTestSupport
 /// Operators and Problems of ops on sequences.
 @Suite struct SequenceOperatorTests {
   static let problems: [Problem] = [
-    .mamba1(batch: 3, tokens: 19, channels: 70, state: 5), .mamba1(tokens: 1, channels: 100, state: 16, operands: .cold),
+    .mamba1(batch: 3, tokens: 19, channels: 70, state: 5), .mamba1(tokens: 1, channels: 100, state: 16),
     .causalConv1d(batch: 2, tokens: 13, channels: 70, width: 4), .causalConv1d(tokens: 1, channels: 33, width: 1, epilogue: []),
     .longConv(batch: 2, tokens: 75, channels: 100), .longConv(tokens: 33, channels: 20),
   ]
