@@ -13,14 +13,22 @@
   extern "C" wc_status name(const wc_rowwise_args *);
 #define WC_RECURRENCE(isa, op, name, lanes, knobs, scratch) \
   extern "C" wc_status name(const wc_recurrence_args *);
+#define WC_MAMBA1(isa, name, knobs) extern "C" wc_status name(const wc_mamba1_args *);
+#define WC_CONV1D(isa, name, knobs) extern "C" wc_status name(const wc_conv1d_args *);
+#define WC_LONG_CONV(isa, name, memory, knobs) extern "C" wc_status name(const wc_long_conv_args *);
 #include "attention/kernels.def"
+#include "conv/kernels.def"
 #include "gemm/kernels.def"
 #include "linattn/kernels.def"
 #include "rowwise/kernels.def"
+#include "ssm/kernels.def"
 #undef WC_GEMM
 #undef WC_ATTENTION
 #undef WC_ROWWISE
 #undef WC_RECURRENCE
+#undef WC_MAMBA1
+#undef WC_CONV1D
+#undef WC_LONG_CONV
 
 namespace wc {
 // What rows name in their `scratch` and `hook` columns; each op defines its own.
@@ -41,6 +49,10 @@ size_t recurrence_scratch_lanes1(size_t tokens, size_t dk, size_t dv);
 size_t recurrence_scratch_lanes4(size_t tokens, size_t dk, size_t dv);
 size_t recurrence_scratch_lanes8(size_t tokens, size_t dk, size_t dv);
 size_t recurrence_scratch_lanes16(size_t tokens, size_t dk, size_t dv);
+// By FFT, whose points are vectors of the ISA, and by the sums themselves.
+extern const wc_long_conv_memory long_conv_memory_fft_scalar, long_conv_memory_direct_scalar, long_conv_memory_fft_avx2,
+    long_conv_memory_direct_avx2, long_conv_memory_fft_avx512, long_conv_memory_direct_avx512,
+    long_conv_memory_fft_neon, long_conv_memory_direct_neon;
 
 struct thread_hook {
   wc_thread_fn enter, leave;
@@ -72,10 +84,21 @@ static const wc_kernel table[] = {
    .acc = WC_TYPE_f32, .c = WC_TYPE_f32, .mr = 1, .nr = lanes_, .kr = 1, .layout = WC_LAYOUT_none, \
    .knobs = knobs_, .epilogues = WC_EPILOGUE_none, .flags = WC_FLAGS_none, .recurrence = name_, \
    .recurrence_scratch_bytes = wc::recurrence_scratch_##scratch_},
+// A sequence op in f32, its function in the field of its struct.
+#define WC_SEQUENCE(isa_, op_, name_, knobs_, field_, ...) \
+  {.name = #name_, .op = WC_OP_##op_, .isa = WC_ISA_##isa_, .a = WC_TYPE_f32, .b = WC_TYPE_none, \
+   .acc = WC_TYPE_none, .c = WC_TYPE_f32, .mr = 1, .nr = 1, .kr = 1, .layout = WC_LAYOUT_none, \
+   .knobs = knobs_, .epilogues = WC_EPILOGUE_none, .flags = WC_FLAGS_none, .field_ = name_, ##__VA_ARGS__},
+#define WC_MAMBA1(isa, name, knobs) WC_SEQUENCE(isa, mamba1, name, knobs, mamba1)
+#define WC_LONG_CONV(isa, name, memory, knobs) \
+  WC_SEQUENCE(isa, long_conv, name, knobs, long_conv, .long_conv_memory = &wc::long_conv_memory_##memory)
+#define WC_CONV1D(isa, name, knobs) WC_SEQUENCE(isa, causal_conv1d, name, knobs, conv1d)
 #include "attention/kernels.def"
+#include "conv/kernels.def"
 #include "gemm/kernels.def"
 #include "linattn/kernels.def"
 #include "rowwise/kernels.def"
+#include "ssm/kernels.def"
 };
 
 extern "C" const wc_kernel *wc_kernel_table(size_t *count) {

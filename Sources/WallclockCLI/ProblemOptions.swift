@@ -53,12 +53,13 @@ struct ProblemOptions: ParsableArguments {
   @Option(name: .long, help: "Mixture of experts: experts.") var experts: Int?
   @Option(name: .customLong("top-k"), help: "Mixture of experts: experts each token goes to.") var topK: Int?
   @Option(name: .long, help: "Attention: \(Mask.form).") var mask: Mask = .full
-  @Option(name: .long, help: "GEMM: what follows in the same pass, e.g. bias+gelu.") var epilogue: Epilogue = []
+  @Option(name: .long, help: "What follows in the same pass: GEMM, e.g. bias+gelu; short convolutions, silu.") var epilogue: Epilogue = []
   @Option(name: .customLong("kv-heads"), help: "Recurrences: heads of keys and queries, or groups; default all, mamba2 1.") var kvHeads: Int?
   @Option(
     name: .customLong("state"),
-    help: "hot (operands in cache), warm (as in a model that fits the last-level cache) or cold (weights from DRAM); a number: rows of a recurrence's state. May be given twice.")
+    help: "hot (operands in cache), warm (as in a model that fits the last-level cache) or cold (weights from DRAM); a number: values of state per channel, or rows of a recurrence's. May be given twice.")
   var states: [StateArgument] = []
+  @Option(name: .long, help: "Short convolutions: taps.") var width: Int?
   @Option(name: .long, help: "A .shapes file: one Problem a line.") var shapes: String?
 
   /// Where operands lie.
@@ -81,11 +82,12 @@ struct ProblemOptions: ParsableArguments {
       for (dimension, value) in [
         (WallclockCore.Dimension.n, n), (.k, k), (.batch, batch), (.heads, heads), (.headDim, headDim), (.rows, rows),
         (.channels, channels), (.hidden, hidden), (.experts, experts), (.topK, topK), (.kvHeads, kvHeads), (.state, stateRows),
+        (.width, width),
       ] {
         if let value, Problem.requiredDimensions(of: op).contains(dimension) { base[dimension] = value }
       }
+      if op == .attention || op.isSequence, batch == nil { base[.batch] = 1 }
       if op == .attention {
-        if batch == nil { base[.batch] = 1 }
         if let context { base[.context] = context }
         if let kvHeads, kvHeads != heads { base[.kvHeads] = kvHeads }
       }
@@ -93,7 +95,7 @@ struct ProblemOptions: ParsableArguments {
         switch op {
         case .gemm: (.m, m)
         case .attention, .moeGemm: (.tokens, tokens)
-        case _ where op.isRecurrence: (.tokens, tokens)
+        case _ where op.isRecurrence || op.isSequence: (.tokens, tokens)
         default: nil
         }
       for format in (op.kernelOp == .gemm || op == .attention) && !types.isEmpty ? types : [.f32] {
@@ -101,7 +103,7 @@ struct ProblemOptions: ParsableArguments {
           var shape = base
           if let varied { shape[varied.dimension] = value }
           var problem = Problem(
-            op, format: format, shape: shape, epilogue: op == .gemm || (op == .moeGemm && !epilogue.isEmpty) ? epilogue : op == .moeGemm ? [.silu, .gated] : [], mask: mask,
+            op, format: format, shape: shape, epilogue: op == .gemm || op == .causalConv1d || (op == .moeGemm && !epilogue.isEmpty) ? epilogue : op == .moeGemm ? [.silu, .gated] : [], mask: mask,
             state: state ?? .hot)
           if let bad = shape.sizes.first(where: { !(1...Problem.largestSize).contains($0.value) }) {
             throw ValidationError("--\(bad.key.rawValue) \(bad.value): expected 1 to \(Problem.largestSize)")

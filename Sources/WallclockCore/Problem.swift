@@ -19,6 +19,9 @@ public enum Op: String, Hashable, Sendable, Codable, CaseIterable {
   case deltaNet = "delta-net"
   case gatedDeltaNet = "gated-delta-net"
   case mamba2
+  case mamba1
+  case causalConv1d = "causal-conv1d"
+  case longConv = "long-conv"
 
   /// The op whose kernels compute this one.
   public var kernelOp: Op { self == .moeGemm ? .gemm : self }
@@ -33,6 +36,8 @@ public enum Dimension: String, Hashable, Sendable, Codable, CaseIterable, Compar
   case rows, channels, state
   case hidden, experts
   case topK = "top-k"
+  /// Taps of a short convolution.
+  case width
 
   private var order: Int { Self.allCases.firstIndex(of: self)! }
   public static func < (a: Dimension, b: Dimension) -> Bool { a.order < b.order }
@@ -161,6 +166,7 @@ public struct Problem: Hashable, Sendable, Codable {
       return Double(s[.rows]) * Double(s[.channels])
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       return recurrenceOperations
+    case .mamba1, .causalConv1d, .longConv: return sequenceOperations
     }
   }
 
@@ -187,6 +193,7 @@ public struct Problem: Hashable, Sendable, Codable {
       return 4 * Double(s[.rows]) * Double(s[.channels])
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       return recurrenceBytes
+    case .mamba1, .causalConv1d, .longConv: return sequenceBytes
     }
   }
 }

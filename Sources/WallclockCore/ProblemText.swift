@@ -79,6 +79,9 @@ extension Problem {
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool: [.rows, .channels]
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       [.batch, .tokens, .heads, .kvHeads, .headDim, .state]
+    case .longConv: [.batch, .tokens, .channels]
+    case .mamba1: [.batch, .tokens, .channels, .state]
+    case .causalConv1d: [.batch, .tokens, .channels, .width]
     }
   }
 
@@ -95,6 +98,7 @@ extension Problem {
     if op == .moeGemm { try checkMixture() }
     if op == .attention { try checkAttention() }
     if op.isRecurrence { try checkRecurrence() }
+    if op.isSequence { try checkSequence() }
     if op == .gemm, epilogue.contains(.gated), shape[.n] % 2 != 0 {
       throw ProblemTextError(message: "a gated epilogue needs n to be even, half gates and half ups, found n=\(shape[.n])")
     }

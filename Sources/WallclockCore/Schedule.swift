@@ -12,6 +12,8 @@ public enum Knob: String, Hashable, Sendable, Codable, CaseIterable, Comparable,
   case split
   /// Tokens per pass over the state, for recurrences.
   case chunk
+  /// Tokens per block, and channels per range handed to a thread, for scans and convolutions along time.
+  case bt, bc
 
   private var order: Int { Self.allCases.firstIndex(of: self)! }
   public static func < (a: Knob, b: Knob) -> Bool { a.order < b.order }

@@ -1,3 +1,4 @@
+import CWallclockKernels
 public import WallclockCore
 
 /// All ways a Problem may be run that are worth telling apart: the kernels that serve it, and each of
@@ -82,7 +83,8 @@ public struct KnobSpace: Sendable {
     case .bq: "bq/mr"
     case .bk: "bk/nr"
     case .split: "split/nr"
-    case .kc, .prefetch, .rows, .chunk: knob.rawValue
+    case .bc: "bc/\(ChannelPanels.channels)"
+    case .kc, .prefetch, .rows, .chunk, .bt: knob.rawValue
     }
   }
 
@@ -91,7 +93,8 @@ public struct KnobSpace: Sendable {
     switch knob {
     case .mc, .bq: kernel.mr
     case .nc, .bk, .split: kernel.nr
-    case .kc, .prefetch, .rows, .chunk: 1
+    case .bc: ChannelPanels.channels
+    case .kc, .prefetch, .rows, .chunk, .bt: 1
     }
   }
 
@@ -126,6 +129,8 @@ public struct KnobSpace: Sendable {
     // As many keys as there are is the same as all, which is 0.
     case .split: return [0] + steps(upTo: tiles(problem.keys, kernel.nr)).dropLast()
     case .rows: return steps(upTo: s[.rows])
+    case .bt: return steps(upTo: min(s[.tokens], Int(WC_LARGEST_BT)))
+    case .bc: return steps(upTo: tiles(s[.channels], ChannelPanels.channels))
     }
   }
 

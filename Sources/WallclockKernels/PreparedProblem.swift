@@ -73,6 +73,12 @@ extension Problem {
       try PreparedRowwise(RowwiseOperands(self, isas: isas, copies: copies, seed: seed), schedule)
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       try PreparedRecurrence(RecurrenceOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .mamba1:
+      try PreparedMamba1(Mamba1Operands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .longConv:
+      try PreparedLongConv(LongConvOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .causalConv1d:
+      try PreparedConv1d(Conv1dOperands(self, isas: isas, copies: copies, seed: seed), schedule)
     }
   }
 

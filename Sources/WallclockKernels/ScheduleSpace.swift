@@ -92,6 +92,8 @@ public enum ScheduleSpace {
       knobs[.rows] = max(1, min(64, l1 / bytes))
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       knobs = RecurrenceOperator.standardKnobs(kernel, problem, threads: threads)
+    case .mamba1, .causalConv1d, .longConv:
+      knobs = sequenceKnobs(problem, threads: threads)
     }
     return knobs.filter { kernel.knobs.contains($0.key) }
   }
@@ -145,6 +147,8 @@ public enum ScheduleSpace {
       found = Set(RecurrenceOperator.chunks)
     case .rows:
       found.formUnion([max(1, value / 4), max(1, min(s[.rows], value * 4))])
+    case .bt, .bc:
+      found.formUnion(sequenceValues(of: knob, around: value, problem))
     }
     return found.sorted()
   }

@@ -98,6 +98,21 @@ public enum Tolerance {
   /// - Parameter size: the norm of wc_recurrence_result's sizes. Where summands cancel, as in a state of one element,
   ///   their rounding exceeds any multiple of the sum: eight u of them are allowed beside 10⁻⁵ of the norm.
   public static func recurrence(norm: Double, size: Double) -> Double { 1e-5 * norm + 8 * u * size + 1e-35 }
+  /// Frobenius error of a scan or a short convolution in f32, for outputs, or a state, of Frobenius norm `norm`.
+  ///
+  /// - Parameter magnitude: the norm of the sums of absolute values, of which rounding leaves a few u.
+  public static func sequence(norm: Double, magnitude: Double = 0) -> Double {
+    1e-5 * norm + 4 * u * magnitude + 1e-30
+  }
+
+  /// For one element of a convolution with a filter of `length` taps.
+  ///
+  /// - Parameters:
+  ///   - x: the norm of the sequence; `filter`: that of the filter.
+  ///   - skip: the magnitude of what the input itself adds.
+  public static func longConv(length: Int, x: Double, filter: Double, skip: Double) -> Double {
+    8 * u * max(1, log2(2 * Double(length))) * x * filter + 4 * u * skip + 1e-40
+  }
 
   /// For one element of a row-wise op, relative to the scale of its row.
   ///

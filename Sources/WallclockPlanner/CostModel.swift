@@ -73,7 +73,8 @@ public struct CostModel: Sendable {
         gemms[Self.gemmKey(problem, threads), default: [:]][weight, default: []]
           .append(Curve.Point(x: problem.shape[.m], cost: cost))
       // Known where it was measured, and nowhere else.
-      case .moeGemm, .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2: break
+      case .moeGemm, .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2, .mamba1, .causalConv1d,
+        .longConv: break
       case .attention:
         attentions[Self.attentionKey(problem, threads), default: []].append(measurement)
       case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
@@ -120,6 +121,7 @@ public struct CostModel: Sendable {
     case .attention: return try attention(problem, threads)
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       throw .notMeasured(problem, threads: threads, "recurrences are not predicted")
+    case .mamba1, .causalConv1d, .longConv: throw .notMeasured(problem, threads: threads, "scans and convolutions are not predicted")
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool: return try rowwise(problem, threads)
     }
   }

@@ -74,6 +74,8 @@ import struct WallclockCore.Measurement
     .attention(.w8a16, batch: 1, tokens: 1, context: 512, heads: 8, kvHeads: 2, headDim: 64, mask: .window(128, sinks: 4)),
     .moeGemm(.w4a8g32, tokens: 3, channels: 64, hidden: 32, experts: 8, topK: 2, activation: .gelu),
     .recurrence(.gatedDeltaNet, batch: 2, tokens: 7, heads: 4, keyHeads: 2, headDim: 64, stateRows: 128, state: .cold),
+    .mamba1(batch: 2, tokens: 9, channels: 5, state: 16, operands: .cold), .causalConv1d(tokens: 1, channels: 4, width: 4),
+    .longConv(tokens: 9, channels: 4),
   ] + [Op.quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool].map { .rowwise($0, rows: 3, channels: 5) }
 
   @Test(arguments: samples) func problemsRoundTrip(_ problem: Problem) throws {
@@ -87,7 +89,7 @@ import struct WallclockCore.Measurement
     #expect(refuses(Problem.self, good.replacingOccurrences(of: #""m":1"#, with: #""m":-1"#)))
     #expect(refuses(Problem.self, good.replacingOccurrences(of: #""m":1"#, with: #""m":99999999999999999999"#)))
     #expect(refuses(Problem.self, good.replacingOccurrences(of: #""m":1"#, with: #""m":1.5"#)))
-    #expect(refuses(Problem.self, good.replacingOccurrences(of: #""m":1"#, with: #""width":1"#)))
+    #expect(refuses(Problem.self, good.replacingOccurrences(of: #""m":1"#, with: #""breadth":1"#)))
     #expect(refuses(Problem.self, good.replacingOccurrences(of: "gemm", with: "gemv")))
     #expect(refuses(Problem.self, good.replacingOccurrences(of: "cold", with: "tepid")))
     #expect(refuses(Problem.self, good.replacingOccurrences(of: "bias+gelu", with: "gelu+relu")))

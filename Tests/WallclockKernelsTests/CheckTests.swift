@@ -24,6 +24,10 @@ private final class IdleExecutor: Executor {
       }
     }
     + Op.recurrences.map { .recurrence($0, tokens: 5, heads: 2, headDim: 12) }
+    + [
+      .mamba1(tokens: 9, channels: 33, state: 4), .causalConv1d(tokens: 9, channels: 33, width: 3),
+      .longConv(tokens: 9, channels: 33), .longConv(tokens: 90, channels: 33),
+    ]
 
   /// Candidates share operands, so a kernel that writes nothing would pass on another's work.
   @Test(arguments: problems)

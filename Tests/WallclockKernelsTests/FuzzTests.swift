@@ -20,6 +20,8 @@ import WallclockTestSupport
         case .rows: random.integer(1...40)
         case .split: random.integer(0...100)
         case .chunk: 1 << random.integer(0...3)
+        case .bt: random.integer(1...64)
+        case .bc: random.integer(1...100)
         }
     }
     return knobs

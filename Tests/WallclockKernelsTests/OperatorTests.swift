@@ -18,6 +18,9 @@ import WallclockThreads
     .rowwise(.residual, rows: 21, channels: 13, state: .cold),
     .rowwise(.embedding, rows: 21, channels: 13, state: .warm),
     .rowwise(.meanPool, rows: 140, channels: 5, state: .warm),
+    .mamba1(batch: 2, tokens: 7, channels: 37, state: 3, operands: .warm),
+    .causalConv1d(batch: 2, tokens: 7, channels: 37, width: 4, state: .warm),
+    .longConv(batch: 2, tokens: 70, channels: 37, state: .warm),
   ])
   func rewrittenActivationsKeepTheirValues(_ problem: Problem) throws {
     let host = Machine.host.fingerprint

@@ -23,7 +23,7 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
     random.integer(1...Swift.max(1, largest >> random.integer(0...5)))
   }
   let state = OperandState.allCases.randomElement(using: &random)!
-  switch random.integer(0...11) {
+  switch random.integer(0...14) {
   case 0...5:
     let format = Format.all.randomElement(using: &random)!
     let group = format.groupSize ?? 1
@@ -32,6 +32,14 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
     let n = size()
     return .gemm(
       format, m: size(), n: epilogue.contains(.gated) ? n + n % 2 : n, k: k, epilogue: epilogue, state: state)
+  case 11:
+    return .mamba1(
+      batch: random.integer(1...3), tokens: size(), channels: size(), state: random.integer(1...64), operands: state)
+  case 13:
+    return .longConv(batch: random.integer(1...3), tokens: size(), channels: size(), state: state)
+  case 12:
+    return .causalConv1d(
+      batch: random.integer(1...3), tokens: size(), channels: size(), width: random.integer(1...9), state: state)
   case 10:
     let format = Format.all.randomElement(using: &random)!
     let group = format.groupSize ?? 1
@@ -41,7 +49,7 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
       format, tokens: random.integer(1...40), channels: inner(), hidden: inner(), experts: experts,
       topK: random.integer(1...experts),
       activation: [[], .silu, .gelu, .geluTanh, .relu].randomElement(using: &random)!, state: state)
-  case 11:
+  case 14:
     let keyHeads = random.integer(1...4)
     return .recurrence(
       Op.recurrences.randomElement(using: &random)!, batch: random.integer(1...3), tokens: size(),
@@ -54,7 +62,7 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
       context: random.integer(0...1) == 0 ? nil : size(), heads: kvHeads * random.integer(1...4), kvHeads: kvHeads,
       headDim: random.integer(1...80), mask: Mask.kinds.randomElement(using: &random)!)
   default:
-    let ops = Op.allCases.filter { $0.kernelOp != .gemm && $0 != .attention && !$0.isRecurrence }
+    let ops = Op.allCases.filter { $0.kernelOp != .gemm && $0 != .attention && !$0.isRecurrence && !$0.isSequence }
     return .rowwise(ops.randomElement(using: &random)!, rows: size(), channels: size())
   }
 }
@@ -108,6 +116,9 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
       _ = try AttentionOperator(kernel: kernel, knobs: knobs, isas: isas)
     case _ where problem.op.isRecurrence:
       _ = try RecurrenceOperator(kernel: kernel, knobs: knobs, isas: isas)
+    case .mamba1: _ = try Mamba1Operator(kernel: kernel, knobs: knobs, isas: isas)
+    case .causalConv1d: _ = try Conv1dOperator(kernel: kernel, knobs: knobs, isas: isas)
+    case .longConv: _ = try LongConvOperator(kernel: kernel, knobs: knobs, isas: isas)
     default:
       _ = try RowwiseOperator(problem.op, kernel: kernel, knobs: knobs, isas: isas)
     }

@@ -20,6 +20,7 @@ extension KernelCases {
       made.addRowwise(4, columns)
     }
     for (tokens, dk, dv, chunk) in recurrenceEdges { made.addRecurrences(tokens: tokens, dk: dk, dv: dv, chunk: chunk) }
+    made.addSequences(seed: seed)
     made.addGELU()
     made.addActivations()
     return CaseFile(made.cases)

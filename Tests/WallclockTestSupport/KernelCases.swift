@@ -20,6 +20,7 @@ package struct KernelCases {
     for (tokens, dk, dv, chunk) in [(1, 17, 33, 1), (21, 70, 50, 4), (9, 16, 16, 8)] {
       addRecurrences(tokens: tokens, dk: dk, dv: dv, chunk: chunk)
     }
+    addSequences(seed: seed)
   }
 
   /// The same as a file.

@@ -98,6 +98,9 @@ class call {
         case WC_OP_delta_net:
         case WC_OP_gated_delta_net:
         case WC_OP_mamba2: failed = recurrence(); break;
+        case WC_OP_mamba1: failed = mamba1(); break;
+        case WC_OP_causal_conv1d: failed = conv1d(); break;
+        case WC_OP_long_conv: failed = long_conv(); break;
         default: failed = rowwise(); break;
       }
     } else {
@@ -402,6 +405,64 @@ class call {
     r.z = r.z_after = pointer<float>("z");
     r.scratch = more("scratch", kernel_.recurrence_scratch_bytes(r.tokens, r.dk, r.dv));
     return invoke(kernel_.recurrence, r);
+  }
+
+  std::string mamba1() {
+    wc_mamba1_args m = {};
+    m.tokens = case_.size("tokens");
+    m.channels = case_.size("channels");
+    m.states = case_.size("states");
+    m.bt = case_.size("bt");
+    m.u = pointer<const float>("u", &m.ldu);
+    m.delta = pointer<const float>("delta", &m.ld_delta);
+    m.delta_bias = pointer<const float>("delta_bias");
+    m.a = pointer<const float>("a");
+    m.b = pointer<const float>("b", &m.ldb);
+    m.c = pointer<const float>("c", &m.ldc);
+    m.skip = pointer<const float>("skip");
+    m.z = pointer<const float>("z", &m.ldz);
+    m.y = pointer<float>("y", &m.ldy);
+    m.state = pointer<float>("state");
+    return invoke(kernel_.mamba1, m);
+  }
+
+  std::string conv1d() {
+    wc_conv1d_args c = {};
+    c.tokens = case_.size("tokens");
+    c.channels = case_.size("channels");
+    c.width = case_.size("width");
+    c.silu = static_cast<uint32_t>(case_.size("silu"));
+    c.x = pointer<const float>("x", &c.ldx);
+    c.weight = pointer<const float>("weight");
+    c.bias = pointer<const float>("bias");
+    c.y = pointer<float>("y", &c.ldy);
+    c.state = pointer<float>("state");
+    return invoke(kernel_.conv1d, c);
+  }
+
+  std::string long_conv() {
+    wc_long_conv_args c = {};
+    c.tokens = case_.size("tokens");
+    c.channels = case_.size("channels");
+    c.length = case_.size("length");
+    c.x = pointer<const float>("x", &c.ldx);
+    c.skip = pointer<const float>("skip");
+    c.y = pointer<float>("y", &c.ldy);
+    size_t ld = 0;
+    const float *taps = pointer<const float>("taps", &ld);
+    const wc_long_conv_memory &needs = *kernel_.long_conv_memory;
+    unsigned char *shared = more("shared", needs.shared_bytes(c.length));
+    const size_t panels = (c.channels + WC_CHANNEL_PANEL - 1) / WC_CHANNEL_PANEL;
+    unsigned char *filter = more("filter", panels * needs.panel_bytes(c.length));
+    unsigned char *scratch = more("scratch", needs.scratch_bytes(c.length));
+    if (needs.share(c.length, shared) != WC_OK ||
+        needs.pack(c.length, c.channels, taps, ld, shared, filter, scratch) != WC_OK) {
+      return "packing failed";
+    }
+    c.shared = shared;
+    c.filter = filter;
+    c.scratch = scratch;
+    return invoke(kernel_.long_conv, c);
   }
 
   std::string rowwise() {

@@ -45,6 +45,12 @@
 //              arrays   q o (rows of group·d) k v slopes. The runner appends k and v to a cache.
 //   recurrence scalars  tokens dk dv chunk log_decay skip scale epsilon
 //              arrays   q k v a b decay rate bonus o state z; the last two are both read and written
+//   mamba1     scalars  tokens channels states bt
+//              arrays   u delta delta_bias b c skip z y; a and state as panels without gaps
+//   causal-conv1d  scalars  tokens channels width silu
+//              arrays   x bias y; weight and state as panels without gaps
+//   long-conv  scalars  tokens channels length
+//              arrays   x taps skip y; the runner packs
 //   row-wise   scalars  rows columns epsilon group ld_scale table_count normalize
 //              arrays   x y residual weight bias q scale offset sums table0 table1 table2 ids0 ids1 ids2 starts
 #pragma once

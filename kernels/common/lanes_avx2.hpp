@@ -56,6 +56,20 @@ struct lanes_avx2 {
   static WC_INLINE void gelu_each(values (&v)[count]) {
     gelu_each_avx2(v);
   }
+  template <int count>
+  static WC_INLINE void silu_each(values (&v)[count]) {
+    silu_each_avx2(v);
+  }
+  template <int count>
+  static WC_INLINE void softplus_each(values (&v)[count]) {
+    softplus_each_avx2(v);
+  }
+  struct decay {
+    template <int count>
+    WC_INLINE void each(values (&v)[count]) const {
+      exp2_nonpositive_each(v);
+    }
+  };
 };
 
 }  // namespace wc

@@ -47,6 +47,15 @@ struct lanes_avx512 {
   static WC_INLINE void gelu_each(values (&v)[count]) {
     gelu_each_avx512(v);
   }
+  template <int count>
+  static WC_INLINE void silu_each(values (&v)[count]) {
+    silu_each_avx512(v);
+  }
+  template <int count>
+  static WC_INLINE void softplus_each(values (&v)[count]) {
+    softplus_each_avx512(v);
+  }
+  using decay = decay_avx512;
 };
 
 }  // namespace wc

@@ -34,6 +34,21 @@ struct lanes_scalar {
   static WC_INLINE void gelu_each(values (&v)[count]) {
     for (int i = 0; i < count; ++i) v[i] = gelu_scalar(v[i]);
   }
+  template <int count>
+  static WC_INLINE void silu_each(values (&v)[count]) {
+    for (int i = 0; i < count; ++i) v[i] = silu_scalar(v[i]);
+  }
+  template <int count>
+  static WC_INLINE void softplus_each(values (&v)[count]) {
+    for (int i = 0; i < count; ++i) v[i] = softplus_scalar(v[i]);
+  }
+  // 2^x for x ≤ 0.5, in the way that costs least where scans do little else.
+  struct decay {
+    template <int count>
+    WC_INLINE void each(values (&v)[count]) const {
+      exp2_nonpositive_each(v);
+    }
+  };
 };
 
 }  // namespace wc

@@ -93,6 +93,23 @@ template <int count>
 WC_INLINE void relu_each_avx2(__m256 (&x)[count]) {
   WC_EACH x[i] = _mm256_max_ps(_mm256_setzero_ps(), x[i]);
 }
+// ln(1 + e^x), see softplus_scalar. NaN passes: max returns its second operand.
+template <int count>
+WC_INLINE void softplus_each_avx2(__m256 (&x)[count]) {
+  __m256 e[count], e2[count], q[count], high[count], other[count];
+  WC_EACH e[i] = _mm256_mul_ps(_mm256_or_ps(_mm256_set1_ps(-0.0f), x[i]), _mm256_set1_ps(log2_e));
+  exp2_nonpositive_each_avx2(e);
+  WC_EACH e2[i] = _mm256_mul_ps(e[i], e[i]);
+  WC_EACH high[i] = _mm256_fmadd_ps(_mm256_set1_ps(log1p_q7), e[i], _mm256_set1_ps(log1p_q6));
+  WC_EACH other[i] = _mm256_fmadd_ps(_mm256_set1_ps(log1p_q5), e[i], _mm256_set1_ps(log1p_q4));
+  WC_EACH high[i] = _mm256_fmadd_ps(high[i], e2[i], other[i]);
+  WC_EACH q[i] = _mm256_fmadd_ps(_mm256_set1_ps(log1p_q3), e[i], _mm256_set1_ps(log1p_q2));
+  WC_EACH other[i] = _mm256_fmadd_ps(_mm256_set1_ps(log1p_q1), e[i], _mm256_set1_ps(log1p_q0));
+  WC_EACH q[i] = _mm256_fmadd_ps(q[i], e2[i], other[i]);
+  WC_EACH q[i] = _mm256_fmadd_ps(high[i], _mm256_mul_ps(e2[i], e2[i]), q[i]);
+  WC_EACH q[i] = _mm256_fmadd_ps(q[i], e2[i], e[i]);
+  WC_EACH x[i] = _mm256_add_ps(q[i], _mm256_max_ps(_mm256_setzero_ps(), x[i]));
+}
 #undef WC_EACH
 
 }  // namespace wc

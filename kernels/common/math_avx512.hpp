@@ -94,6 +94,60 @@ template <int count>
 WC_INLINE void relu_each_avx512(__m512 (&x)[count]) {
   WC_EACH x[i] = _mm512_max_ps(_mm512_setzero_ps(), x[i]);
 }
+// ln(1 + e^x), see softplus_scalar. NaN passes: max returns its second operand.
+template <int count>
+WC_INLINE void softplus_each_avx512(__m512 (&x)[count]) {
+  __m512 e[count], e2[count], q[count], high[count], other[count];
+  WC_EACH e[i] = _mm512_mul_ps(_mm512_or_ps(_mm512_set1_ps(-0.0f), x[i]), _mm512_set1_ps(log2_e));
+  exp2_nonpositive_each_avx512(e);
+  WC_EACH e2[i] = _mm512_mul_ps(e[i], e[i]);
+  WC_EACH high[i] = _mm512_fmadd_ps(_mm512_set1_ps(log1p_q7), e[i], _mm512_set1_ps(log1p_q6));
+  WC_EACH other[i] = _mm512_fmadd_ps(_mm512_set1_ps(log1p_q5), e[i], _mm512_set1_ps(log1p_q4));
+  WC_EACH high[i] = _mm512_fmadd_ps(high[i], e2[i], other[i]);
+  WC_EACH q[i] = _mm512_fmadd_ps(_mm512_set1_ps(log1p_q3), e[i], _mm512_set1_ps(log1p_q2));
+  WC_EACH other[i] = _mm512_fmadd_ps(_mm512_set1_ps(log1p_q1), e[i], _mm512_set1_ps(log1p_q0));
+  WC_EACH q[i] = _mm512_fmadd_ps(q[i], e2[i], other[i]);
+  WC_EACH q[i] = _mm512_fmadd_ps(high[i], _mm512_mul_ps(e2[i], e2[i]), q[i]);
+  WC_EACH q[i] = _mm512_fmadd_ps(q[i], e2[i], e[i]);
+  WC_EACH x[i] = _mm512_add_ps(q[i], _mm512_max_ps(_mm512_setzero_ps(), x[i]));
+}
+
+// 2^x of `count` vectors for x ≤ 0.5, as exp2_nonpositive_each but with half its multiply-adds, which are what bounds a
+// scan: n/32 is the nearest to x, 2^(n/32) comes from a table of 32 in two registers (VPERMI2PS, its index the low five
+// bits of n), 2^f, |f| ≤ 1/64, from 1 + f·(c1 + c2·f): 0.9 units in the last place beside the table's half.
+// Within 2 ulp for x ≥ −126, then some value in [0, 2⁻¹²⁶); 2^0 = 1, 0 from −127 to −∞, NaN for NaN.
+class decay_avx512 {
+ public:
+  WC_INLINE decay_avx512()
+      : low_(_mm512_castsi512_ps(_mm512_load_si512(bits))),
+        high_(_mm512_castsi512_ps(_mm512_load_si512(bits + 16))) {}
+
+  template <int count>
+  WC_INLINE void each(__m512 (&x)[count]) const {
+    const __m512 shift = _mm512_set1_ps(393216.0f);  // 1.5·2¹⁸: the sum's last bit is worth 1/32
+    __m512 n[count], f[count], scale[count];
+    WC_EACH x[i] = _mm512_max_ps(_mm512_set1_ps(exp2_floor), x[i]);
+    WC_EACH n[i] = _mm512_add_ps(x[i], shift);
+    WC_EACH f[i] = _mm512_sub_ps(x[i], _mm512_sub_ps(n[i], shift));
+    WC_EACH scale[i] = _mm512_permutex2var_ps(low_, _mm512_castps_si512(n[i]), high_);
+    // The table's entries are less i·2¹⁸, so that adding all of n·2¹⁸ adds the whole part of n/32 to the exponent.
+    WC_EACH scale[i] = _mm512_castsi512_ps(_mm512_add_epi32(
+        _mm512_castps_si512(scale[i]), _mm512_slli_epi32(_mm512_castps_si512(n[i]), 18)));
+    WC_EACH x[i] = _mm512_fmadd_ps(_mm512_set1_ps(0.24022649f), f[i], _mm512_set1_ps(0.6931573f));
+    WC_EACH x[i] = _mm512_fmadd_ps(x[i], f[i], _mm512_set1_ps(1.0f));
+    WC_EACH x[i] = _mm512_mul_ps(x[i], scale[i]);
+  }
+
+ private:
+  __m512 low_, high_;
+  // The bits of 2^(i/32), rounded to f32, less i·2¹⁸.
+  alignas(64) static constexpr uint32_t bits[32] = {
+      0x3f800000, 0x3f7ecd87, 0x3f7daac3, 0x3f7c980f, 0x3f7b95c2, 0x3f7aa43a, 0x3f79c3d3, 0x3f78f4f0,
+      0x3f7837f0, 0x3f778d3a, 0x3f76f532, 0x3f767043, 0x3f75fed7, 0x3f75a15b, 0x3f75583f, 0x3f7523f6,
+      0x3f7504f3, 0x3f74fbaf, 0x3f7508a4, 0x3f752c4d, 0x3f75672a, 0x3f75b9be, 0x3f76248c, 0x3f76a81e,
+      0x3f7744fd, 0x3f77fbb8, 0x3f78ccdf, 0x3f79b907, 0x3f7ac0c7, 0x3f7be4ba, 0x3f7d257d, 0x3f7e83b3,
+  };
+};
 #undef WC_EACH
 
 }  // namespace wc

@@ -88,6 +88,23 @@ template <int count>
 WC_INLINE void relu_each_neon(float32x4_t (&x)[count]) {
   WC_EACH x[i] = positive_part_neon(x[i]);
 }
+// ln(1 + e^x), see softplus_scalar.
+template <int count>
+WC_INLINE void softplus_each_neon(float32x4_t (&x)[count]) {
+  float32x4_t e[count], e2[count], q[count], high[count], other[count];
+  WC_EACH e[i] = vmulq_f32(vnegq_f32(vabsq_f32(x[i])), vdupq_n_f32(log2_e));
+  exp2_nonpositive_each_neon(e);
+  WC_EACH e2[i] = vmulq_f32(e[i], e[i]);
+  WC_EACH high[i] = vfmaq_f32(vdupq_n_f32(log1p_q6), vdupq_n_f32(log1p_q7), e[i]);
+  WC_EACH other[i] = vfmaq_f32(vdupq_n_f32(log1p_q4), vdupq_n_f32(log1p_q5), e[i]);
+  WC_EACH high[i] = vfmaq_f32(other[i], high[i], e2[i]);
+  WC_EACH q[i] = vfmaq_f32(vdupq_n_f32(log1p_q2), vdupq_n_f32(log1p_q3), e[i]);
+  WC_EACH other[i] = vfmaq_f32(vdupq_n_f32(log1p_q0), vdupq_n_f32(log1p_q1), e[i]);
+  WC_EACH q[i] = vfmaq_f32(other[i], q[i], e2[i]);
+  WC_EACH q[i] = vfmaq_f32(q[i], high[i], vmulq_f32(e2[i], e2[i]));
+  WC_EACH q[i] = vfmaq_f32(e[i], q[i], e2[i]);
+  WC_EACH x[i] = vaddq_f32(q[i], positive_part_neon(x[i]));
+}
 #undef WC_EACH
 
 }  // namespace wc

@@ -127,6 +127,34 @@ WC_INLINE float gelu_tanh_scalar(float x) {
   return times_logistic_scalar(x, t * __builtin_fmaf(gelu_tanh_c3, t2, gelu_tanh_c1));
 }
 
+// ln(1 + e) = e + e²·q(e) on [0, 1], q of degree 7 fitted in the same way: 1.04 units in the last place.
+constexpr float log1p_q0 = -0.499996483f;
+constexpr float log1p_q1 = 0.33321324f;
+constexpr float log1p_q2 = -0.248571634f;
+constexpr float log1p_q3 = 0.191536561f;
+constexpr float log1p_q4 = -0.137538031f;
+constexpr float log1p_q5 = 0.0792045444f;
+constexpr float log1p_q6 = -0.0300657991f;
+constexpr float log1p_q7 = 0.00536482595f;
+
+// ln(1 + e^x), as max(x, 0) + ln(1 + e^−|x|).
+//
+// Against f64: |error| ≤ (6 + 2·max(−x, 0))·2⁻²⁴·softplus(x) + 10⁻³⁷. softplus(+∞) = +∞, softplus(−∞) = 0, NaN
+// for NaN. Above 17 it is x, as where the definition has x above a threshold of 20.
+WC_INLINE float softplus_scalar(float x) {
+  if (x != x) return x;
+  const float e = exp2_nonpositive_scalar(-__builtin_fabsf(x) * log2_e);
+  const float e2 = e * e;
+  const float q01 = __builtin_fmaf(log1p_q1, e, log1p_q0);
+  const float q23 = __builtin_fmaf(log1p_q3, e, log1p_q2);
+  const float q45 = __builtin_fmaf(log1p_q5, e, log1p_q4);
+  const float q67 = __builtin_fmaf(log1p_q7, e, log1p_q6);
+  const float q03 = __builtin_fmaf(q23, e2, q01);
+  const float q47 = __builtin_fmaf(q67, e2, q45);
+  const float q = __builtin_fmaf(q47, e2 * e2, q03);
+  return __builtin_fmaf(q, e2, e) + (x < 0.0f ? 0.0f : x);
+}
+
 // max(x, 0); −0 and NaN pass.
 WC_INLINE float relu_scalar(float x) { return x < 0.0f ? 0.0f : x; }
 

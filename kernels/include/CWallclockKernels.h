@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "wallclock_backend.h"
+#include "wallclock_ssm.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -79,6 +80,9 @@ typedef enum wc_op {
   WC_OP_delta_net,
   WC_OP_gated_delta_net,
   WC_OP_mamba2,
+  WC_OP_mamba1,         // wallclock_ssm.h has this and the next ones' arguments
+  WC_OP_causal_conv1d,
+  WC_OP_long_conv,
 } wc_op;
 
 // How the B operand lies in memory once packed.
@@ -110,6 +114,8 @@ typedef enum wc_knobs {
   WC_KNOB_rows = 1 << 6,      // rows per range handed to a thread (row-wise ops)
   WC_KNOB_split = 1 << 7,     // keys per part handed to a thread, 0 = all (attention over a cache)
   WC_KNOB_chunk = 1 << 8,     // tokens per pass over the state (recurrences)
+  WC_KNOB_bt = 1 << 9,        // tokens per block (scans and convolutions)
+  WC_KNOB_bc = 1 << 10,        // channels per range handed to a thread (the same)
 } wc_knobs;
 
 // What may follow the last K block, in this order: scale, bias, activation, gate, residual, conversion.
@@ -346,6 +352,9 @@ typedef wc_status (*wc_gemm_fn)(const wc_gemm_args *);
 typedef wc_status (*wc_attention_fn)(const wc_attention_args *);
 typedef wc_status (*wc_rowwise_fn)(const wc_rowwise_args *);
 typedef wc_status (*wc_recurrence_fn)(const wc_recurrence_args *);
+typedef wc_status (*wc_mamba1_fn)(const wc_mamba1_args *);
+typedef wc_status (*wc_conv1d_fn)(const wc_conv1d_args *);
+typedef wc_status (*wc_long_conv_fn)(const wc_long_conv_args *);
 typedef wc_status (*wc_thread_fn)(void);  // AMX tile configuration, FTZ; null for most rows
 
 // What an attention row needs beside its operands.
@@ -363,6 +372,19 @@ typedef struct wc_attention_memory {
       size_t ldo, size_t o_head);
 } wc_attention_memory;
 
+// What a long_conv row needs beside its operands. All memory is 64-byte aligned.
+typedef struct wc_long_conv_memory {
+  // Bytes of what all panels share, of a panel of a packed filter, and of scratch, for a filter of `length` taps.
+  size_t (*shared_bytes)(size_t length);
+  size_t (*panel_bytes)(size_t length);
+  size_t (*scratch_bytes)(size_t length);
+  wc_status (*share)(size_t length, void *shared);
+  // A filter of length×channels, row-major, into panels.
+  wc_status (*pack)(
+      size_t length, size_t channels, const float *filter, size_t ld_filter, const void *shared, void *packed,
+      void *scratch);
+} wc_long_conv_memory;
+
 typedef struct wc_kernel {
   const char *name;
   wc_op op;
@@ -378,9 +400,13 @@ typedef struct wc_kernel {
   wc_rowwise_fn rowwise;
   size_t (*gemm_scratch_bytes)(size_t k);  // gemm: scratch for a K block of k
   const wc_attention_memory *attention_memory;
-  wc_thread_fn thread_enter, thread_leave;
+  wc_mamba1_fn mamba1;
+  wc_conv1d_fn conv1d;
+  wc_long_conv_fn long_conv;
+  const wc_long_conv_memory *long_conv_memory;
   wc_recurrence_fn recurrence;
   size_t (*recurrence_scratch_bytes)(size_t tokens, size_t dk, size_t dv);
+  wc_thread_fn thread_enter, thread_leave;
 } wc_kernel;
 
 // The rows of this build, in a stable order; rows of other architectures are not in the build.
@@ -444,6 +470,14 @@ typedef struct wc_recurrence_result {
 
 // For the arguments of a call of `op`; args' own o, state and z_after are not written.
 wc_status wc_recurrence_reference(wc_op op, const wc_recurrence_args *args, const wc_recurrence_result *result);
+
+// Sequences and state as the kernels take them; y tokens×channels, row-major, and the state after the last token in
+// the panels' layout, both f64. Where a state is read it is args->state, which is left as it is.
+wc_status wc_mamba1_reference(const wc_mamba1_args *args, double *y, double *state);
+wc_status wc_conv1d_reference(const wc_conv1d_args *args, double *y, double *state);
+
+// Σ_{s ≤ t} filter[s]·x[t − s] of one channel, strides in elements.
+double wc_long_conv_reference(size_t t, const float *x, size_t ldx, const float *filter, size_t ld_filter);
 
 // ---------------------------------------------------------------------------------------------
 // probes: instruction streams and read streams whose rate is a ceiling

@@ -1,0 +1,32 @@
+// Long causal convolution in f32 with AVX2; the methods stand in long_conv_fft.hpp and long_conv_direct.hpp.
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <math.h>
+
+#include "../common/lanes_avx2.hpp"
+#include "CWallclockKernels.h"
+
+WC_TARGET_BEGIN(avx2)
+#include "../common/panels.hpp"
+#include "long_conv_direct.hpp"
+#include "long_conv_fft.hpp"
+
+namespace wc {
+extern const wc_long_conv_memory long_conv_memory_fft_avx2, long_conv_memory_direct_avx2;
+const wc_long_conv_memory long_conv_memory_fft_avx2 = {
+    fft_shared_bytes, fft_panel_bytes, long_conv_fft<lanes_avx2>::scratch_bytes, fft_share,
+    long_conv_fft<lanes_avx2>::pack};
+const wc_long_conv_memory long_conv_memory_direct_avx2 = {
+    direct_none, direct_panel_bytes, long_conv_direct<lanes_avx2>::scratch_bytes, direct_share,
+    long_conv_direct<lanes_avx2>::pack};
+}  // namespace wc
+
+extern "C" wc_status longconv_f32_fft_avx2(const wc_long_conv_args *g) {
+  return long_conv_fft<wc::lanes_avx2>::run(*g);
+}
+
+extern "C" wc_status longconv_f32_direct_avx2(const wc_long_conv_args *g) {
+  return long_conv_direct<wc::lanes_avx2>::run(*g);
+}
+WC_TARGET_END
+#endif

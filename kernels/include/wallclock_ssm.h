@@ -1,0 +1,71 @@
+// The arguments of state-space scans and causal convolutions; part of the kernel ABI, included by CWallclockKernels.h.
+//
+// Sequences are [tokens][channels], channels contiguous, rows a stride apart. Channels are lanes, so what belongs to a
+// channel and does not change from token to token lies in panels of WC_CHANNEL_PANEL channels, the last padded with
+// zeros: [channels/16][…][16]. A call may take any range of channels that begins at a panel, so that ranges run side
+// by side. No output may overlap an input, but for a state, which is read and replaced.
+#ifndef WALLCLOCK_SSM_H
+#define WALLCLOCK_SSM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { WC_CHANNEL_PANEL = 16 };
+
+// mamba1, the selective scan (Gu and Dao, arXiv 2312.00752). For each token t, channel d and state n
+//   Δ = softplus(delta[t][d] + delta_bias[d])
+//   h[d][n] ← e^(Δ·A[d][n])·h[d][n] + Δ·u[t][d]·B[t][n]
+//   y[t][d] = (Σ_n C[t][n]·h[d][n] + skip[d]·u[t][d]) · silu(z[t][d])
+// Denormals count as zero. tokens = 0 leaves the state as it is.
+typedef struct wc_mamba1_args {
+  size_t tokens, channels, states;
+  const float *u;  // tokens×channels
+  size_t ldu;
+  const float *delta;  // tokens×channels
+  size_t ld_delta;
+  const float *delta_bias;  // channels, or null: none
+  const float *a;           // A·log₂e, A ≤ 0: panels of [states][16]
+  const float *b, *c;       // tokens×states
+  size_t ldb, ldc;
+  const float *skip;  // channels, or null: none
+  const float *z;     // tokens×channels, or null: no gate
+  size_t ldz;
+  float *y;  // tokens×channels
+  size_t ldy;
+  float *state;  // panels of [states][16]: before the first token, then after the last
+  size_t bt;     // knob: tokens that a panel takes at a time, 1 to WC_LARGEST_BT
+} wc_mamba1_args;
+
+enum { WC_LARGEST_BT = 64 };
+
+// causal_conv1d, one filter of `width` taps per channel:
+//   y[t][c] = f(Σ_{i < width} weight[c][i]·x[t − width + 1 + i][c] + bias[c]),  f the identity or SiLU
+// Rows before the first come from the state, which then holds the last width − 1 rows of all, the oldest first.
+typedef struct wc_conv1d_args {
+  size_t tokens, channels, width;  // width ≥ 1
+  const float *x;                  // tokens×channels
+  size_t ldx;
+  const float *weight;  // panels of [width][16]
+  const float *bias;    // channels, or null: none
+  float *y;             // tokens×channels
+  size_t ldy;
+  float *state;  // panels of [width − 1][16]; any where width = 1
+  uint32_t silu;  // whether f is SiLU
+} wc_conv1d_args;
+
+// long_conv, a causal convolution with a filter as long as the sequence (Poli et al., arXiv 2302.10866):
+//   y[t][c] = Σ_{s ≤ t} filter[s][c]·x[t − s][c] + skip[c]·x[t][c]
+typedef struct wc_long_conv_args {
+  size_t tokens, channels;
+  size_t length;   // taps that the filter was packed with, ≥ tokens
+  const float *x;  // tokens×channels
+  size_t ldx;
+  const void *shared;  // made by the row's share for `length`, or null where that takes no bytes
+  const void *filter;  // the panels made by the row's pack, panel_bytes apart
+  const float *skip;   // channels, or null: none
+  float *y;            // tokens×channels
+  size_t ldy;
+  void *scratch;  // the row's scratch_bytes, a thread's own
+} wc_long_conv_args;
+
+#endif
