@@ -45,7 +45,7 @@ struct ProblemOptions: ParsableArguments {
   @Option(name: .long, parsing: .upToNextOption, help: "Tokens per sequence.") var tokens: [Int] = []
   @Option(name: .long, help: "Attention heads.") var heads: Int?
   @Option(name: .customLong("head-dim"), help: "Values per head.") var headDim: Int?
-  @Option(name: .customLong("kv-heads"), help: "Attention: heads of keys and values; each serves as many heads of queries.") var kvHeads: Int?
+  @Option(name: .customLong("kv-heads"), help: "Attention: heads of keys and values, each serving as many of queries; recurrences: heads of keys and queries, or groups; default all, mamba2 1.") var kvHeads: Int?
   @Option(name: .long, help: "Attention: keys in a cache; without it the tokens attend to themselves. --tokens 1 --context 4096 is decode.") var context: Int?
   @Option(name: .long, help: "Row-wise ops: rows.") var rows: Int?
   @Option(name: .long, help: "Row-wise ops: columns.") var channels: Int?
@@ -54,7 +54,6 @@ struct ProblemOptions: ParsableArguments {
   @Option(name: .customLong("top-k"), help: "Mixture of experts: experts each token goes to.") var topK: Int?
   @Option(name: .long, help: "Attention: \(Mask.form).") var mask: Mask = .full
   @Option(name: .long, help: "What follows in the same pass: GEMM, e.g. bias+gelu; short convolutions, silu.") var epilogue: Epilogue = []
-  @Option(name: .customLong("kv-heads"), help: "Recurrences: heads of keys and queries, or groups; default all, mamba2 1.") var kvHeads: Int?
   @Option(
     name: .customLong("state"),
     help: "hot (operands in cache), warm (as in a model that fits the last-level cache) or cold (weights from DRAM); a number: values of state per channel, or rows of a recurrence's. May be given twice.")
