@@ -10,8 +10,10 @@ import WallclockTestSupport
 let hostISAs = Set(Machine.host.fingerprint.isa)
 
 /// ISAs that this host lacks and whose instructions are executed in software.
-let modelledISAs: Set<ISA> =
-  wc_model_instructions() == 0 ? [] : Set([.avx512bf16, .amxint8, .amxbf16]).subtracting(hostISAs)
+let modelledISAs: Set<ISA> = {
+  FaultReport.install()
+  return wc_model_instructions() == 0 ? [] : Set([.avx512bf16, .amxint8, .amxbf16]).subtracting(hostISAs)
+}()
 
 /// This host, with what is modelled: what tests may run.
 let testedMachine = {

@@ -78,6 +78,9 @@ package enum FaultReport {
     return key
   }()
 
+  /// Has its handlers in place. What handles one of these signals itself and passes on the rest comes after this.
+  package static func install() { _ = key }
+
   /// Says what runs on this thread from now on. The name is kept for the life of the process.
   package static func running(_ name: String) { unsafe _ = pthread_setspecific(key, strdup("\nfault while running \(name)\n")) }
 }
