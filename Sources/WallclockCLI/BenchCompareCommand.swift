@@ -49,6 +49,12 @@ struct BenchCompareCommand: AsyncParsableCommand {
   /// Whether a side runs in a process of its own: a program, or a plug-in backend.
   private func isElsewhere(_ side: String) -> Bool { side.hasPrefix("exec:") || plugin(side) != nil }
 
+  /// What runs here has for its other side.
+  private var otherSide: OtherSide {
+    if [a, b].contains(where: { $0.hasPrefix("exec:") }) { return .program }
+    return [a, b].contains(where: isElsewhere) ? .otherThreads : .sameThreads
+  }
+
   /// The name of a plug-in backend: a word that is none of this program's own.
   private func plugin(_ side: String) -> String? {
     guard !["default", "tuned"].contains(side), (try? KernelTable.named(side)) == nil else { return nil }
@@ -179,7 +185,7 @@ struct BenchCompareCommand: AsyncParsableCommand {
         shared = prepared
         let executor: any Executor = schedule.threads == 1 ? SerialExecutor() : pool
         _ = try prepared.check(on: executor)
-        return (InProcessSide(prepared, on: executor, countedBy: counter, fallsAsleep: isElsewhere(a) || isElsewhere(b)), "\(schedule)")
+        return (InProcessSide(prepared, on: executor, countedBy: counter, beside: otherSide), "\(schedule)")
       }
       let (first, second) = (try side(a), try side(b))
       let isExternal = isElsewhere(a) || isElsewhere(b)

@@ -66,8 +66,9 @@ public enum ScheduleSpace {
       let mBlocks = (s[.m] + mc - 1) / mc
       let weightBytes = Int(Double(s[.n] * s[.k]) * bBytes)
       // Ranges even out what neighbours disturb: four a thread, twelve where those are long. A range of fewer
-      // bytes of weights costs more to hand over, and to begin and end its panels, than that gains.
-      let few = min(4 * threads, max(threads, weightBytes / 131_072))
+      // bytes of weights costs more to hand over, and to begin and end its panels, than that gains; a single strip
+      // of rows has little to do but read them.
+      let few = s[.m] <= kernel.mr ? threads : min(4 * threads, max(threads, weightBytes / 131_072))
       let ranges = max(few, min(12 * threads, weightBytes / 524_288))
       let parts = max(1, (threads > 1 ? ranges : 1) / mBlocks)
       knobs[.nc] = evenPart(

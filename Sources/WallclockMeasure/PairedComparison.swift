@@ -12,36 +12,47 @@ package protocol ComparedSide: AnyObject {
   func sample(_ clock: SampleClock) throws(MeasureError) -> TimedSample
 }
 
+/// Where the other side of a comparison runs.
+package enum OtherSide {
+  case sameThreads
+  /// In a process with threads of its own, which takes its samples by the same rules: ours may fall asleep meanwhile.
+  case otherThreads
+  /// A program that speaks the sample protocol: a sample is all its work done back to back, long enough for what waking costs
+  /// to vanish. Ours is taken likewise.
+  case program
+}
+
 /// A side that runs in this process.
 package final class InProcessSide: ComparedSide {
   private var side: TimedSide
   private let isHot: Bool
-  private let fallsAsleep: Bool
+  private let other: OtherSide
   private var leadsIn = false
 
-  /// - Parameters:
-  ///   - isHot: whether its operands belong in the cache, which the other side may have used.
-  ///   - fallsAsleep: whether its threads may sleep by the time of the next sample: the other side has others.
-  package init(_ side: TimedSide, isHot: Bool, fallsAsleep: Bool = false) {
+  /// - Parameter isHot: whether its operands belong in the cache, which the other side may have used.
+  package init(_ side: TimedSide, isHot: Bool, beside other: OtherSide = .sameThreads) {
     self.side = side
     self.isHot = isHot
-    self.fallsAsleep = fallsAsleep
+    self.other = other
   }
 
   package convenience init(
-    _ prepared: any PreparedProblem, on executor: any Executor, countedBy counter: RunCounter, fallsAsleep: Bool = false,
-    then extra: (() -> Void)? = nil
+    _ prepared: any PreparedProblem, on executor: any Executor, countedBy counter: RunCounter,
+    beside other: OtherSide = .sameThreads, then extra: (() -> Void)? = nil
   ) {
     self.init(
-      TimedSide(prepared, on: executor, countedBy: counter, then: extra), isHot: prepared.problem.state == .hot,
-      fallsAsleep: fallsAsleep)
+      TimedSide(prepared, on: executor, countedBy: counter, backToBack: other == .program, then: extra),
+      isHot: prepared.problem.state == .hot, beside: other)
   }
 
+  /// Of a sample beside a program's.
+  private static let leastBesideProgram = Duration.microseconds(300)
+
   package func warmUp(minimum: Duration, _ clock: SampleClock) -> Double {
-    let nanoseconds = side.calibrate(minimum: minimum, clock)
+    let nanoseconds = side.calibrate(minimum: other == .program ? max(minimum, Self.leastBesideProgram) : minimum, clock)
     // Refilling a private cache takes some ten microseconds: nothing to a sample of a millisecond.
     // Waking threads takes as long, and shows in the accounts as waits for a CPU.
-    leadsIn = isHot && nanoseconds < 1e6 || fallsAsleep && nanoseconds < 1e7
+    leadsIn = isHot && nanoseconds < 1e6 || other != .sameThreads && nanoseconds < 1e7
     return nanoseconds
   }
 

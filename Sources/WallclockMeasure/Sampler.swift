@@ -85,12 +85,13 @@ package struct TimedSide {
   private let prepare: ((Int) -> Void)?
   package let run: (Int) -> Void
   private let counter: RunCounter
-  private var repetitions = 1
+  private var repetitions: Int
 
   package init(
     preparedBy prepare: ((Int) -> Void)? = nil, countedBy counter: RunCounter = RunCounter(),
-    _ run: @escaping (Int) -> Void
+    repetitions: Int = 1, _ run: @escaping (Int) -> Void
   ) {
+    self.repetitions = repetitions
     self.prepare = prepare
     self.counter = counter
     self.run = run
@@ -98,15 +99,17 @@ package struct TimedSide {
 
   /// Runs of a prepared Problem over its operand copies in turn, in its operand state.
   ///
-  /// - Parameter extra: work that follows each run, and is timed with it.
+  /// - Parameters:
+  ///   - backToBack: nothing comes between runs, and a sample has as many as there are copies, or more.
+  ///   - extra: work that follows each run, and is timed with it.
   package init(
     _ prepared: any PreparedProblem, on executor: any Executor, countedBy counter: RunCounter = RunCounter(),
-    then extra: (() -> Void)? = nil
+    backToBack: Bool = false, then extra: (() -> Void)? = nil
   ) {
+    let rewrites = prepared.problem.state != .hot && !backToBack
     self.init(
-      preparedBy: prepared.problem.state == .hot
-        ? nil : { prepared.rewriteActivations(copy: $0 % prepared.copies, on: executor) },
-      countedBy: counter
+      preparedBy: rewrites ? { prepared.rewriteActivations(copy: $0 % prepared.copies, on: executor) } : nil,
+      countedBy: counter, repetitions: backToBack ? prepared.copies : 1
     ) {
       prepared.run(copy: $0 % prepared.copies, on: executor)
       extra?()
@@ -131,7 +134,7 @@ package struct TimedSide {
     return Double(total)
   }
 
-  /// Warms up and sets how many runs make one sample.
+  /// Warms up and sets how many runs make one sample: no fewer than at first.
   ///
   /// - Returns: nanoseconds of one sample, roughly.
   @discardableResult

@@ -107,10 +107,14 @@ WC_INLINE void write_tile(
 }
 
 // Panels side by side for a single strip of R rows: as many as give two multiply-adds a cycle of a latency of
-// four their chains (for one row, which memory limits, no more: each is one more stream).
+// four their chains. One row is limited by memory, which two streams keep busiest, unless Family says otherwise.
 template <class Family, int R>
 constexpr int panels_abreast() {
-  constexpr int chains = R * (Family::nr / simd::lanes), wanted = ((R == 1 ? 8 : 12) + chains - 1) / chains;
+  if constexpr (R == 1) {
+    if constexpr (requires { Family::panels_of_a_row; }) return Family::panels_of_a_row;
+    return 2;
+  }
+  constexpr int chains = R * (Family::nr / simd::lanes), wanted = (12 + chains - 1) / chains;
   constexpr int fit = Family::accumulators / chains;
   return wanted > fit && fit > 0 ? fit : wanted;
 }

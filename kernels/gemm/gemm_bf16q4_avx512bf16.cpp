@@ -36,6 +36,7 @@ struct bf16q4_family {
   static constexpr int mr = MR, nr = NR;
   static constexpr int accumulators = simd::accumulators / 2;  // beside the bank of groups
   static constexpr bool fetches = true;
+  static constexpr int panels_of_a_row = 3;  // expanding codes takes long enough that two streams leave memory idle
   static constexpr size_t octet_bytes = size_t(NR) * 4, codes_bytes = G / 8 * octet_bytes;
   static constexpr size_t zeros = codes_bytes + size_t(NR) * 2, record_bytes = zeros + (Zeros ? NR / 2 : 0);
 

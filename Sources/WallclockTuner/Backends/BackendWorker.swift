@@ -114,6 +114,6 @@ private struct BackendSession {
     try reply(.ran)
     try reply(.checked(try made.check(on: executor)))
     prepared = made
-    side = InProcessSide(made, on: executor, countedBy: RunCounter(), fallsAsleep: true)
+    side = InProcessSide(made, on: executor, countedBy: RunCounter(), beside: .otherThreads)
   }
 }

@@ -122,7 +122,7 @@ public final class BaselineTuner {
       ceilings: MeasuredRun.ceilingNames(for: problem).filter { problem.state == .cold || !$0.hasPrefix("read.") },
       samples: {
         let found = try PairedComparison.decide(
-          InProcessSide(own, on: pool, countedBy: RunCounter(), fallsAsleep: true), BackendSide(process), rule: rule,
+          InProcessSide(own, on: pool, countedBy: RunCounter(), beside: .otherThreads), BackendSide(process), rule: rule,
           clock: .system(watching: [pool]), isCancelled: isCancelled)
         decision = found
         return found.b
