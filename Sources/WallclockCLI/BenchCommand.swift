@@ -19,7 +19,7 @@ struct BenchCommand: AsyncParsableCommand {
       --json is Google Benchmark's format.
       """,
     subcommands: [
-      BenchKernelCommand.self, BenchCompareCommand.self, BenchDecideCommand.self, BenchAuditCommand.self,
+      BenchKernelCommand.self, BenchCompareCommand.self, BenchCrossoverCommand.self, BenchDecideCommand.self, BenchAuditCommand.self,
       BenchLoadCommand.self,
     ],
     defaultSubcommand: BenchKernelCommand.self)

@@ -108,7 +108,7 @@ struct ProblemOptions: ParsableArguments {
             throw ValidationError("--\(bad.key.rawValue) \(bad.value): expected 1 to \(Problem.largestSize)")
           }
           problem.fillRecurrence()
-          try problem.checkSizes()
+          try problem.checkFlags()
           result.append(problem)
         }
         if let varied, varied.values.isEmpty {
@@ -117,6 +117,13 @@ struct ProblemOptions: ParsableArguments {
       }
     }
     return result
+  }
+}
+
+extension Problem {
+  /// - Throws: `ValidationError`: a size is missing or does not fit, and came from the command line.
+  func checkFlags() throws {
+    do { try checkSizes() } catch { throw ValidationError(error.message) }
   }
 }
 
