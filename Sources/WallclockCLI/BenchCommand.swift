@@ -92,6 +92,45 @@ extension Backend: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }
 }
 
+/// What a benchmark of many problems could not measure: the others are printed all the same.
+private struct BenchLeftovers {
+  let total: Int
+  private var failures: [(problem: Problem, error: MeasureError)] = []
+  private(set) var isInterrupted = false
+
+  init(total: Int) { self.total = total }
+
+  /// Measures; once more where the machine was too busy, and then goes on without.
+  mutating func collect(_ problem: Problem, _ progress: Progress, _ measure: () throws -> Void) throws {
+    for isLast in [false, true] {
+      do { return try measure() } catch let error as MeasureError {
+        switch error.code {
+        case .interrupted:
+          isInterrupted = true
+          failures.append((problem, error))
+          return
+        case .tooManyDropped:
+          guard isLast else { continue }
+          failures.append((problem, error))
+          progress.note("skipped \(problem): \(error.message)")
+        default: throw error
+        }
+      }
+    }
+  }
+
+  /// - Throws: where something is missing from what was printed.
+  func report() throws {
+    guard let last = failures.last else { return }
+    guard total > 1 else { throw last.error }
+    throw InputError(
+      .unavailable,
+      isInterrupted
+        ? "interrupted at \(last.problem); what was measured until then is printed"
+        : "\(failures.count) of \(total) problems could not be measured, the last \(last.problem): \(last.error.message)")
+  }
+}
+
 struct BenchKernelCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "kernel", abstract: "Times every kernel that serves the problems and matches the filter.")
@@ -127,16 +166,20 @@ struct BenchKernelCommand: AsyncParsableCommand {
       let progress = Progress("bench")
       let process = try bench.backend?.plugin.map { try bench.plugins.start($0, threads: bench.threads) }
       var entries: [GoogleBenchmark.Entry] = []
-      for (index, problem) in problems.enumerated() {
+      var families = 0
+      var left = BenchLeftovers(total: problems.count)
+      for (index, problem) in problems.enumerated() where !left.isInterrupted {
         progress.update(done: index, total: problems.count, detail: "\(problem)")
         func append(prepareTime: Double? = nil, _ measure: () throws -> Measurement) throws {
+          var family: [GoogleBenchmark.Entry] = []
           for repetition in 0..<repetitions {
-            if Interruption.isRequested { throw InputError(.unavailable, "interrupted") }
-            var entry = GoogleBenchmark.Entry(
-              try measure(), family: entries.count / repetitions, repetition: repetition, of: repetitions)
+            if Interruption.isRequested { throw MeasureError(.interrupted, "interrupted") }
+            var entry = GoogleBenchmark.Entry(try measure(), family: families, repetition: repetition, of: repetitions)
             entry.prepare_time = prepareTime
-            entries.append(entry)
+            family.append(entry)
           }
+          entries += family
+          families += 1
         }
         if let process {
           guard process.description.row(for: problem) != nil || problems.count == 1 else {
@@ -144,25 +187,31 @@ struct BenchKernelCommand: AsyncParsableCommand {
             continue
           }
           let (check, nanoseconds) = try process.prepare(problem)
-          try append(prepareTime: nanoseconds) {
-            try process.measure(problem, check: check, on: pool, options: bench.sampling, probes: probes)
+          try left.collect(problem, progress) {
+            try append(prepareTime: nanoseconds) {
+              try process.measure(problem, check: check, on: pool, options: bench.sampling, probes: probes)
+            }
           }
           continue
         }
-        for schedule in try schedules(for: problem, machine: machine) {
-          if Interruption.isRequested { throw InputError(.unavailable, "interrupted") }
+        for schedule in try schedules(for: problem, machine: machine) where !left.isInterrupted {
           let prepared = try problem.prepare(schedule, machine: machine)
           let check = try prepared.check(on: pool)
-          try append {
-            try MeasuredRun.measure(
-              prepared, check: check, on: pool, options: bench.sampling, probes: probes, isCancelled: { Interruption.isRequested })
+          try left.collect(problem, progress) {
+            try append {
+              try MeasuredRun.measure(
+                prepared, check: check, on: pool, options: bench.sampling, probes: probes, isCancelled: { Interruption.isRequested })
+            }
           }
         }
       }
       progress.clear()
-      try output.print(
-        GoogleBenchmark(context: .init(machine: machine), benchmarks: entries),
-        text: GoogleBenchmark.table(entries))
+      if !entries.isEmpty {
+        try output.print(
+          GoogleBenchmark(context: .init(machine: machine), benchmarks: entries),
+          text: GoogleBenchmark.table(entries))
+      }
+      try left.report()
     }
   }
 

@@ -123,6 +123,7 @@ public struct KnobSpace: Sendable {
       let units = max(1, 32 / step)
       let whole = tiles(s[.k], step) * step
       return steps(upTo: tiles(s[.k], step * units)).map { min($0 * step * units, whole) }
+    case .prefetch where problem.op == .attention: return [0, 1]
     case .prefetch: return [0, 256, 512, 1024, 2048, 4096, 8192]
     case .bq: return Array(1...min(64, tiles(s[.tokens] * max(1, s[.heads] / max(1, problem.kvHeads)), kernel.mr)))
     case .bk: return Array(1...min(64, tiles(problem.keys, kernel.nr)))

@@ -79,14 +79,16 @@ public enum ScheduleSpace {
       let keyBytes = 2 * Double(s[.headDim]) * (kernel.b?.bitsPerValue ?? 32) / 8
       let group = s[.heads] / max(1, problem.kvHeads)
       let few = s[.tokens] * group <= kernel.mr
-      let longest = few ? 128 : max(128, min(512, Int(Double(l2) / 2 / keyBytes)))
+      // From memory a block of one panel is one stream through its keys, then one through its values.
+      let streams = few && s[.tokens] * group <= 8 && problem.state != .hot
+      let longest = streams ? kernel.nr : few ? 128 : max(128, min(512, Int(Double(l2) / 2 / keyBytes)))
       knobs[.bk] = min(longest / kernel.nr * kernel.nr, max(kernel.nr, problem.keys))
       knobs[.bq] = kernel.mr * 8
       if problem.usesCache {
         let blocks = s[.batch] * problem.kvHeads * ((s[.tokens] * group + kernel.mr * 8 - 1) / (kernel.mr * 8))
         let parts = threads > 1 ? max(1, 4 * threads / max(1, blocks)) : 1
         knobs[.split] = parts == 1 ? 0 : evenPart(of: problem.keys, atMost: max(512, problem.keys / parts), multipleOf: kernel.nr)
-        knobs[.prefetch] = few ? 8192 : 0
+        knobs[.prefetch] = streams ? 1 : 0
       }
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
       let bytes = 8 * max(1, s[.channels])
@@ -136,6 +138,8 @@ public enum ScheduleSpace {
       for limit in [value / 2, value * 2] where limit >= kernel.nr {
         found.insert(evenPart(of: s[.n], atMost: limit, multipleOf: kernel.nr))
       }
+    case .prefetch where problem.op == .attention:
+      found.formUnion([0, 1])
     case .prefetch:
       if problem.state != .hot || value > 0 { found.formUnion([0, 2048, 8192]) }
     case .split:
@@ -143,7 +147,7 @@ public enum ScheduleSpace {
     case .bq:
       found.formUnion([kernel.mr * 4, kernel.mr * 16])
     case .bk:
-      found.formUnion([64, 128, 512].filter { $0 <= max(64, problem.keys) })
+      found.formUnion([kernel.nr, 64, 128, 512].filter { $0 <= max(64, problem.keys) })
     case .chunk:
       found = Set(RecurrenceOperator.chunks)
     case .rows:

@@ -163,7 +163,11 @@ struct attention {
         from -= (from - begin) % nr;
         tile t = {
             queries + r * words * sizeof(float), keys + from / nr * l.key_bytes, cached_values + from / nr * l.value_bytes,
-            l, words, end - from, g.prefetch, scores, weights, stride, outputs + r * columns, columns, nullptr};
+            l, words, end - from, 0, 0, scores, weights, stride, outputs + r * columns, columns, nullptr};
+        if (g.prefetch) {
+          t.ahead_of_keys = t.value_block - t.key_block;
+          t.ahead_of_values = keys + (begin + stride) / nr * l.key_bytes - t.value_block;
+        }
         tiles::template multiply_rows<true>(rows, t);
         if (softmax(g, t, spans, heads, rows, from, in_scores, maximum + r, sum + r, factor + r)) t.factor = factor + r;
         for (size_t i = rows; i < mr; ++i) factor[r + i] = 1;

@@ -52,7 +52,7 @@ struct lane_products {
   // sum[i][p·vectors + v] += Σ_k a[i·row + k] · b[p][k][v] for `depth` values, a multiple of S::step.
   template <int rows, int panels, int vectors>
   static WC_INLINE void multiply(
-      const void *a, size_t row, const char *b, size_t panel_bytes, size_t depth, size_t ahead,
+      const void *a, size_t row, const char *b, size_t panel_bytes, size_t depth, ptrdiff_t ahead,
       typename L::values (&sum)[rows][panels * vectors]) {
     constexpr size_t bytes = vectors * L::width * S::step * S::bits / 8;
     const float *left = static_cast<const float *>(a);

@@ -31,7 +31,7 @@ struct bf16_products {
 
   template <int rows, int panels, int vectors>
   static WC_INLINE void multiply(
-      const void *a, size_t row, const char *b, size_t panel_bytes, size_t depth, size_t ahead,
+      const void *a, size_t row, const char *b, size_t panel_bytes, size_t depth, ptrdiff_t ahead,
       values (&sum)[rows][panels * vectors]) {
     const int32_t *left = static_cast<const int32_t *>(a);
 #pragma clang loop unroll_count(2)

@@ -18,7 +18,10 @@ struct attention_tile {
   struct tile {
     const char *queries, *key_block, *value_block;
     layout l;
-    size_t words, keys, ahead;  // words: of a query
+    size_t words, keys;  // words: of a query
+    // Bytes from what is read to what is fetched meanwhile: from the keys to their values, from those to the next block.
+    // 0: nothing is. One stream through memory is faster than several then, so panels are taken one by one.
+    ptrdiff_t ahead_of_keys, ahead_of_values;
     float *scores, *weights;
     size_t stride;  // of scores
     float *outputs;
@@ -33,7 +36,7 @@ struct attention_tile {
     clear(sum);
     if constexpr (S::group == 0 || S::group == whole) {
       P::template multiply<rows, panels, vectors>(
-          t.queries, t.words, block, t.l.key_bytes, round_up(t.l.d, S::step), t.ahead, sum);
+          t.queries, t.words, block, t.l.key_bytes, round_up(t.l.d, S::step), t.ahead_of_keys, sum);
       if constexpr (S::group != 0) scale_by<rows, panels>(t, block, 0, sum, sum, false);
     } else {
       for (size_t g = 0; g < t.l.groups; ++g) {
@@ -42,7 +45,7 @@ struct attention_tile {
         clear(part);
         P::template multiply<rows, panels, vectors>(
             t.queries + P::query_offset(first), t.words, block + first / S::step * layout::row_bytes, t.l.key_bytes,
-            round_up(count, S::step), t.ahead, part);
+            round_up(count, S::step), t.ahead_of_keys, part);
         scale_by<rows, panels>(t, block, g, part, sum, true);
       }
     }
@@ -103,7 +106,7 @@ struct attention_tile {
     for (size_t j = 0; j < depth; j += nr, block += t.l.value_bytes) {
       P::template multiply<rows, panels, vectors>(
           reinterpret_cast<const char *>(weights) + P::weight_offset(j), t.stride, block, layout::panel_bytes,
-          depth - j < nr ? depth - j : nr, t.ahead, sum);
+          depth - j < nr ? depth - j : nr, t.ahead_of_values, sum);
     }
 #pragma clang loop unroll(full)
     for (int i = 0; i < rows; ++i) {
@@ -136,7 +139,9 @@ struct attention_tile {
     constexpr int wide = abreast(rows);
     size_t j = 0;
     if constexpr (wide > 1) {
-      for (; j + (wide - 1) * nr < t.keys; j += wide * nr) scores_of<rows, wide>(t, j);
+      if (!t.ahead_of_keys) {
+        for (; j + (wide - 1) * nr < t.keys; j += wide * nr) scores_of<rows, wide>(t, j);
+      }
     }
     for (; j < t.keys; j += nr) scores_of<rows, 1>(t, j);
   }
@@ -156,7 +161,7 @@ struct attention_tile {
         if (S::group != whole && (g + 1) * S::group - c < room) room = (g + 1) * S::group - c;
       }
       if constexpr (wide > 1) {
-        if (room >= wide * nr) {
+        if (!t.ahead_of_values && room >= wide * nr) {
           weigh<rows, wide>(t, weights, c);
           c += wide * nr;
           continue;

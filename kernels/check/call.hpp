@@ -368,6 +368,7 @@ class call {
     }
     t.scratch = more("scratch", needs.scratch_bytes(t.bq, t.bk, t.group, t.d));
     t.k_end = t.tk;
+    t.prefetch = case_.size("part") > 0;
     const size_t part = (case_.size("part") + kernel_.nr - 1) / kernel_.nr * kernel_.nr;
     if (part == 0) return invoke(kernel_.attention, t);
     const size_t parts = t.tk ? (t.tk + part - 1) / part : 1, part_floats = t.tq * t.group * (t.d + 2);

@@ -108,7 +108,7 @@ typedef enum wc_knobs {
   WC_KNOB_mc = 1 << 0,        // rows per block
   WC_KNOB_nc = 1 << 1,        // columns per block, a multiple of nr
   WC_KNOB_kc = 1 << 2,        // K per block, a multiple of kr and of the quant group
-  WC_KNOB_prefetch = 1 << 3,  // bytes ahead in packed B; 0 = none
+  WC_KNOB_prefetch = 1 << 3,  // gemm: bytes ahead in packed B; attention: see there; 0 = none
   WC_KNOB_bq = 1 << 4,        // query rows per block (attention)
   WC_KNOB_bk = 1 << 5,        // keys per block (attention)
   WC_KNOB_rows = 1 << 6,      // rows per range handed to a thread (row-wise ops)
@@ -236,7 +236,9 @@ typedef struct wc_attention_args {
   float *partial;
   void *scratch;    // the row's scratch_bytes(bq, bk, group, d), 64-byte aligned
   size_t bq, bk;    // knobs: rows, which are (position, head) pairs, and keys per block
-  size_t prefetch;  // knob
+  // Knob. Not 0: panels are read one by one, and while keys are read their values are fetched, and while those are the
+  // next block's keys: for a cache in memory and few rows.
+  size_t prefetch;
 } wc_attention_args;
 
 // ---------------------------------------------------------------------------------------------
