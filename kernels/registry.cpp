@@ -16,6 +16,7 @@
 #define WC_MAMBA1(isa, name, knobs) extern "C" wc_status name(const wc_mamba1_args *);
 #define WC_CONV1D(isa, name, knobs) extern "C" wc_status name(const wc_conv1d_args *);
 #define WC_LONG_CONV(isa, name, memory, knobs) extern "C" wc_status name(const wc_long_conv_args *);
+#define WC_RWKV4(isa, name, knobs) extern "C" wc_status name(const wc_rwkv4_args *);
 #include "attention/kernels.def"
 #include "conv/kernels.def"
 #include "gemm/kernels.def"
@@ -29,6 +30,7 @@
 #undef WC_MAMBA1
 #undef WC_CONV1D
 #undef WC_LONG_CONV
+#undef WC_RWKV4
 
 namespace wc {
 // What rows name in their `scratch` and `hook` columns; each op defines its own.
@@ -93,6 +95,7 @@ static const wc_kernel table[] = {
 #define WC_LONG_CONV(isa, name, memory, knobs) \
   WC_SEQUENCE(isa, long_conv, name, knobs, long_conv, .long_conv_memory = &wc::long_conv_memory_##memory)
 #define WC_CONV1D(isa, name, knobs) WC_SEQUENCE(isa, causal_conv1d, name, knobs, conv1d)
+#define WC_RWKV4(isa, name, knobs) WC_SEQUENCE(isa, rwkv4, name, knobs, rwkv4)
 #include "attention/kernels.def"
 #include "conv/kernels.def"
 #include "gemm/kernels.def"

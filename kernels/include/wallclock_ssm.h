@@ -1,4 +1,4 @@
-// The arguments of state-space scans and causal convolutions; part of the kernel ABI, included by CWallclockKernels.h.
+// The arguments of state-space scans, RWKV-4's operator and causal convolutions; part of the kernel ABI, included by CWallclockKernels.h.
 //
 // Sequences are [tokens][channels], channels contiguous, rows a stride apart. Channels are lanes, so what belongs to a
 // channel and does not change from token to token lies in panels of WC_CHANNEL_PANEL channels, the last padded with
@@ -67,5 +67,24 @@ typedef struct wc_long_conv_args {
   size_t ldy;
   void *scratch;  // the row's scratch_bytes, a thread's own
 } wc_long_conv_args;
+
+// rwkv4, the WKV operator of RWKV-4 (Peng et al., arXiv 2305.13048). For each token t and channel, in the order of time
+//   y[t] = (N + e^(u + k[t])·v[t]) / (D + e^(u + k[t]))
+//   N ← e^(−w)·N + e^(k[t])·v[t],  D ← e^(−w)·D + e^(k[t])
+// with N = A·2^⌊P⌉ and D = B·2^⌊P⌉: P is the greatest exponent in the sums, in units of log 2, about, and ⌊P⌉ the whole
+// number nearest to it (ties to even). Nothing overflows for k and u + k up to 2²⁰ in magnitude; k may be −∞.
+// Denormals count as zero. tokens = 0 leaves the state as it is.
+typedef struct wc_rwkv4_args {
+  size_t tokens, channels;
+  const float *k, *v;  // tokens×channels
+  size_t ldk, ldv;
+  // Panels of [4][16]: e^(−w), w·log₂e, e^u, u·log₂e with 0 ≤ w·log₂e ≤ 10³⁰; in place of e^u 0 throughout a panel that
+  // has a w·log₂e or |u·log₂e| above 60.
+  const float *parameters;
+  float *y;  // tokens×channels
+  size_t ldy;
+  float *state;  // panels of [3][16]: A, B, P; 0, 0, −10³⁸ before the first token, then after the last
+  size_t bt;     // knob: tokens that a panel takes at a time, 1 to WC_LARGEST_BT
+} wc_rwkv4_args;
 
 #endif

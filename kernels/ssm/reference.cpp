@@ -31,3 +31,30 @@ extern "C" wc_status wc_mamba1_reference(const wc_mamba1_args *args, double *y, 
   }
   return WC_OK;
 }
+
+// A channel's sums come as the logarithm of their greatest weight, in nats, and what they are in units of that.
+extern "C" wc_status wc_rwkv4_reference(const wc_rwkv4_args *args, double *y, double *state) {
+  const wc_rwkv4_args &g = *args;
+  const double ln2 = 0.693147180559945309417;
+  for (size_t d = 0; d < g.channels; ++d) {
+    const size_t at = d / panel * 3 * panel + d % panel;
+    const float *fixed = g.parameters + d / panel * 4 * panel + d % panel;
+    // Of a decay that is 1 less little, the factor says more than its logarithm.
+    const double factor = fixed[0], halvings = fixed[panel];
+    const double w = halvings < 1 ? -log(factor) : ln2 * halvings, u = ln2 * fixed[3 * panel];
+    double above = g.state[at], below = g.state[at + panel], top = ln2 * rint(g.state[at + 2 * panel]);
+    for (size_t t = 0; t < g.tokens; ++t) {
+      const double k = g.k[t * g.ldk + d], v = g.v[t * g.ldv + d];
+      const double most = fmax(top, u + k), old = exp(top - most), own = exp(u + k - most);
+      y[t * g.channels + d] = (old * above + own * v) / (old * below + own);
+      const double next = fmax(top - w, k), kept = exp(top - w - next), weight = exp(k - next);
+      above = kept * above + weight * v;
+      below = kept * below + weight;
+      top = next;
+    }
+    state[at] = above;
+    state[at + panel] = below;
+    state[at + 2 * panel] = top;
+  }
+  return WC_OK;
+}
