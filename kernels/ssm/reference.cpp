@@ -58,3 +58,24 @@ extern "C" wc_status wc_rwkv4_reference(const wc_rwkv4_args *args, double *y, do
   }
   return WC_OK;
 }
+
+extern "C" wc_status wc_s4d_reference(const wc_s4d_args *args, double *y, double *state) {
+  const wc_s4d_args &g = *args;
+  const size_t size = (g.channels + panel - 1) / panel * panel * 2 * g.pairs;
+  for (size_t i = 0; i < size; ++i) state[i] = g.begins ? 0 : g.state[i];
+  for (size_t t = 0; t < g.tokens; ++t) {
+    for (size_t d = 0; d < g.channels; ++d) {
+      const double u = g.u[t * g.ldu + d];
+      double sum = g.skip ? g.skip[d] * u : 0;
+      for (size_t n = 0; n < g.pairs; ++n) {
+        const size_t real = (d / panel * g.pairs + n) * 2 * panel + d % panel, imaginary = real + panel;
+        const double r = state[real], i = state[imaginary], lr = g.lambda[real], li = g.lambda[imaginary];
+        state[real] = lr * r - li * i + u;
+        state[imaginary] = lr * i + li * r;
+        sum += g.c[real] * state[real] + g.c[imaginary] * state[imaginary];
+      }
+      y[t * g.channels + d] = sum;
+    }
+  }
+  return WC_OK;
+}

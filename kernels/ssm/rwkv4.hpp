@@ -18,6 +18,8 @@ struct rwkv4 {
 
   // Above this many halvings a token the unit falls by them, and what is left of the sums is multiplied by the rest.
   static constexpr float most_halvings = 60;
+  // Where units of such channels end, so that they and their differences are exact.
+  static constexpr float lowest = 8388608;
 
   // What is fixed about a vector of channels, and its state. `top` and `unit` are negative: −P and the nearest to it.
   struct column {
@@ -56,11 +58,11 @@ struct rwkv4 {
         own[i] = L::add(exponent, unit);
       }
       c.top = L::min(L::add(c.top, c.halvings), L::mul(k, minus_log2e));
+      if (wide) c.top = L::min(L::set(lowest), c.top);
       const values unit = L::nearest(c.top);
       weight[i] = L::multiply_add(k, log2e, unit);
-      scale[i] = L::sub(unit, c.unit);
-      if (wide) scale[i] = L::sub(scale[i], c.whole);
-      scale[i] = L::power_of_two(scale[i]);
+      const values fallen = wide ? L::min(L::set(lowest), L::add(c.unit, c.whole)) : c.unit;
+      scale[i] = L::power_of_two(L::sub(unit, fallen));
       c.unit = unit;
     }
     exp2.each(weight);
