@@ -19,7 +19,8 @@ public struct RWKV4Parameters: ~Copyable {
   private static let mostHalvings = 60.0
 
   /// - Parameters:
-  ///   - decay: w, what exponents fall by a token, one for each channel: checkpoints hold its logarithm as `time_decay`.
+  ///   - decay: w, what exponents fall by a token, one for each channel: checkpoints hold its logarithm as `time_decay`. Above
+  ///     a million, where nothing is left of a token either way, it counts as 2²¹·ln 2.
   ///   - bonus: u, what is added to a token's own exponent: `time_first`.
   /// - Throws: `KernelError.shapeMismatch` when sizes differ, a w is negative, or one is no number.
   public init(decay: [Float], bonus: [Float]) throws(KernelError) {
@@ -37,7 +38,9 @@ public struct RWKV4Parameters: ~Copyable {
       }
       for channel in range {
         let (w, u) = (Double(decay[channel]), Double(bonus[channel]))
-        let values = [exp(-w), min(w * log2e, 0x1p21), isWide ? 0 : exp(u), u * log2e]
+        let halvings = min(w * log2e, 0x1p21)
+        let whole = halvings > Self.mostHalvings ? Double(Float(halvings).rounded(.toNearestOrEven)) : 0
+        let values = [exp2(whole - halvings), halvings, isWide ? 0 : exp(u), u * log2e]
         for (index, value) in values.enumerated() {
           unsafe panels.unsafePointer[ChannelPanels.place(channel: channel, index: index, count: Self.fixed)] = Float(value)
         }

@@ -48,7 +48,7 @@ package struct RWKV4Oracle {
     case .extreme:
       // Something is in the sums from the first token on, unless the state has it.
       k = (0..<tokens * channels).map { [80, -80, 0, -.infinity, 79.5, -3][($0 / max(1, channels) * 7 + $0) % (tokens > 0 && $0 < channels ? 3 : 6)] }
-      decay = (0..<channels).map { [0, 400, 0.01, 1e20, 41.7, 3][$0 % 6] }
+      decay = (0..<channels).map { [0, 400, 0.01, 1e5, 41.7, 3][$0 % 6] }
       bonus = (0..<channels).map { [0, 3, -200, 150, 41, -41.9][($0 / 6 + $0) % 6] }
     case .falling:
       k = (0..<tokens * channels).map { 5 - 3 * Float($0 / max(1, channels)) }

@@ -79,8 +79,8 @@ typedef struct wc_rwkv4_args {
   size_t tokens, channels;
   const float *k, *v;  // tokens×channels
   size_t ldk, ldv;
-  // Panels of [4][16]: e^(−w), w·log₂e, e^u, u·log₂e with 0 ≤ w·log₂e ≤ 2²¹; in place of e^u 0 throughout a panel that
-  // has a w·log₂e or |u·log₂e| above 60.
+  // Panels of [4][16]: e^(−w), w·log₂e, e^u, u·log₂e with 0 ≤ w·log₂e ≤ 2²¹. Where w·log₂e > 60, e^(−w)·2^⌊w·log₂e⌉ comes
+  // in place of e^(−w); in place of e^u comes 0 throughout a panel that has a w·log₂e or |u·log₂e| above 60.
   const float *parameters;
   float *y;  // tokens×channels
   size_t ldy;

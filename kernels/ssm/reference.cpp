@@ -39,9 +39,8 @@ extern "C" wc_status wc_rwkv4_reference(const wc_rwkv4_args *args, double *y, do
   for (size_t d = 0; d < g.channels; ++d) {
     const size_t at = d / panel * 3 * panel + d % panel;
     const float *fixed = g.parameters + d / panel * 4 * panel + d % panel;
-    // Of a decay that is 1 less little, the factor says more than its logarithm.
-    const double factor = fixed[0], halvings = fixed[panel];
-    const double w = halvings < 1 ? -log(factor) : ln2 * halvings, u = ln2 * fixed[3 * panel];
+    const double halvings = fixed[panel], whole = halvings > 60 ? rint(halvings) : 0;
+    const double w = ln2 * whole - log(static_cast<double>(fixed[0])), u = ln2 * fixed[3 * panel];
     double above = g.state[at], below = g.state[at + panel], top = ln2 * rint(g.state[at + 2 * panel]);
     for (size_t t = 0; t < g.tokens; ++t) {
       const double k = g.k[t * g.ldk + d], v = g.v[t * g.ldv + d];

@@ -16,7 +16,7 @@ struct rwkv4 {
   using values = typename L::values;
   static constexpr size_t width = L::width;
 
-  // Above this many halvings a token the unit falls by them, and what is left of the sums is multiplied by the rest.
+  // Above this many halvings a token the unit falls by them, and sums are multiplied by what is left of the decay.
   static constexpr float most_halvings = 60;
   // Where units of such channels end, so that they and their differences are exact.
   static constexpr float lowest = 8388608;
@@ -120,11 +120,7 @@ struct rwkv4 {
     c.unit = L::nearest(c.top);
     if (fixed[2 * panel] == 0) {
       c.bonus = L::load(fixed + 3 * panel);
-      const values most = L::set(most_halvings), near = L::nearest(c.halvings);
-      values rest[1] = {L::sub(near, c.halvings)};
-      exp2.each(rest);
-      c.decay = L::where_less(most, c.halvings, rest[0], c.decay);
-      c.whole = L::where_less(most, c.halvings, near, zero);
+      c.whole = L::where_less(L::set(most_halvings), c.halvings, L::nearest(c.halvings), zero);
       if (channel + width <= g.channels) {
         block<true, true>(g, exp2, first, count, channel, c, next);
       } else {
