@@ -16,6 +16,9 @@
 #define WC_MAMBA1(isa, name, knobs) extern "C" wc_status name(const wc_mamba1_args *);
 #define WC_CONV1D(isa, name, knobs) extern "C" wc_status name(const wc_conv1d_args *);
 #define WC_LONG_CONV(isa, name, memory, knobs) extern "C" wc_status name(const wc_long_conv_args *);
+#define WC_RWKV4(isa, name, knobs) extern "C" wc_status name(const wc_rwkv4_args *);
+#define WC_S4D_SCAN(isa, name, knobs) extern "C" wc_status name(const wc_s4d_args *);
+#define WC_S4D_FFT(isa, name, convolution, memory, knobs)
 #include "attention/kernels.def"
 #include "conv/kernels.def"
 #include "gemm/kernels.def"
@@ -29,6 +32,9 @@
 #undef WC_MAMBA1
 #undef WC_CONV1D
 #undef WC_LONG_CONV
+#undef WC_RWKV4
+#undef WC_S4D_SCAN
+#undef WC_S4D_FFT
 
 namespace wc {
 // What rows name in their `scratch` and `hook` columns; each op defines its own.
@@ -93,6 +99,13 @@ static const wc_kernel table[] = {
 #define WC_LONG_CONV(isa, name, memory, knobs) \
   WC_SEQUENCE(isa, long_conv, name, knobs, long_conv, .long_conv_memory = &wc::long_conv_memory_##memory)
 #define WC_CONV1D(isa, name, knobs) WC_SEQUENCE(isa, causal_conv1d, name, knobs, conv1d)
+#define WC_RWKV4(isa, name, knobs) WC_SEQUENCE(isa, rwkv4, name, knobs, rwkv4)
+#define WC_S4D_SCAN(isa, name, knobs) WC_SEQUENCE(isa, s4d, name, knobs, s4d)
+#define WC_S4D_FFT(isa_, name_, convolution_, memory_, knobs_) \
+  {.name = #name_, .op = WC_OP_s4d, .isa = WC_ISA_##isa_, .a = WC_TYPE_f32, .b = WC_TYPE_none, \
+   .acc = WC_TYPE_none, .c = WC_TYPE_f32, .mr = 1, .nr = 1, .kr = 1, .layout = WC_LAYOUT_none, \
+   .knobs = knobs_, .epilogues = WC_EPILOGUE_none, .flags = WC_FLAGS_none, .long_conv = convolution_, \
+   .long_conv_memory = &wc::long_conv_memory_##memory_},
 #include "attention/kernels.def"
 #include "conv/kernels.def"
 #include "gemm/kernels.def"

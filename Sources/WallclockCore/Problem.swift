@@ -22,6 +22,7 @@ public enum Op: String, Hashable, Sendable, Codable, CaseIterable {
   case mamba1
   case causalConv1d = "causal-conv1d"
   case longConv = "long-conv"
+  case rwkv4, s4d
 
   /// The op whose kernels compute this one.
   public var kernelOp: Op { self == .moeGemm ? .gemm : self }
@@ -166,7 +167,7 @@ public struct Problem: Hashable, Sendable, Codable {
       return Double(s[.rows]) * Double(s[.channels])
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       return recurrenceOperations
-    case .mamba1, .causalConv1d, .longConv: return sequenceOperations
+    case .mamba1, .causalConv1d, .longConv, .rwkv4, .s4d: return sequenceOperations
     }
   }
 
@@ -193,7 +194,7 @@ public struct Problem: Hashable, Sendable, Codable {
       return 4 * Double(s[.rows]) * Double(s[.channels])
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       return recurrenceBytes
-    case .mamba1, .causalConv1d, .longConv: return sequenceBytes
+    case .mamba1, .causalConv1d, .longConv, .rwkv4, .s4d: return sequenceBytes
     }
   }
 }

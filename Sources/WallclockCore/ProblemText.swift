@@ -79,8 +79,8 @@ extension Problem {
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool: [.rows, .channels]
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       [.batch, .tokens, .heads, .kvHeads, .headDim, .state]
-    case .longConv: [.batch, .tokens, .channels]
-    case .mamba1: [.batch, .tokens, .channels, .state]
+    case .longConv, .rwkv4: [.batch, .tokens, .channels]
+    case .mamba1, .s4d: [.batch, .tokens, .channels, .state]
     case .causalConv1d: [.batch, .tokens, .channels, .width]
     }
   }

@@ -16,6 +16,29 @@ public enum ChannelPanels {
     (channel / channels * count + index) * channels + channel % channels
   }
 
+  /// How many channels values of `count` a channel are for, row-major.
+  ///
+  /// - Parameter name: what the values are, in the words of its caller: "A", "the filters".
+  /// - Throws: `KernelError.shapeMismatch` when there are none, or they are no rows of `count`.
+  static func channels(of values: [Float], each count: Int, _ name: String) throws(KernelError) -> Int {
+    guard count >= 1, !values.isEmpty, values.count % count == 0 else {
+      throw KernelError(
+        .shapeMismatch, "\(name): \(values.count) values are no rows of \(count); give \(max(1, count)) for each channel")
+    }
+    return values.count / count
+  }
+
+  /// - Throws: `KernelError.shapeMismatch` when there are values, but not `count` for each channel.
+  static func requireEach(
+    _ values: [Float], of channels: Int, count: Int = 1, _ name: String, optional: Bool = true
+  ) throws(KernelError) {
+    guard values.count == channels * count || (optional && values.isEmpty) else {
+      throw KernelError(
+        .shapeMismatch,
+        "\(name): \(values.count) values for \(channels) channels; give \(count) for each\(optional ? ", or none" : "")")
+    }
+  }
+
   /// From `[channel][index]`, row-major.
   public static func pack(_ rows: some RandomAccessCollection<Float>, channels: Int, count: Int) -> AlignedBuffer<Float> {
     precondition(rows.count == channels * count, "\(rows.count) values are not \(channels)×\(count)")
@@ -77,19 +100,21 @@ extension KernelDescriptor {
 
 extension ScheduleSpace {
   /// One range of channels a thread where they are many, so that rows are read in long pieces.
-  static func sequenceKnobs(_ problem: Problem, threads: Int) -> [Knob: Int] {
+  static func sequenceKnobs(_ kernel: KernelDescriptor, _ problem: Problem, threads: Int) -> [Knob: Int] {
     let (batch, channels) = (problem.shape[.batch], problem.shape[.channels])
     // A buffer takes 64 channels at a time.
-    if problem.op == .longConv { return [.bc: evenPart(of: channels, atMost: 64, multipleOf: ChannelPanels.channels)] }
+    if kernel.isLongConvolution { return [.bc: evenPart(of: channels, atMost: 64, multipleOf: ChannelPanels.channels)] }
     let parts = threads == 1 ? 1 : max(1, (2 * threads + batch - 1) / batch)
     let most = (channels + parts - 1) / parts
     let bc = evenPart(of: channels, atMost: most, multipleOf: ChannelPanels.channels)
-    return [.bt: min(32, max(1, problem.shape[.tokens])), .bc: bc]
+    // A short block of every panel walks whole rows in order, at the cost of moving the state in and out of registers.
+    let bt = problem.op == .rwkv4 ? 4 : problem.op == .s4d ? 16 : 32
+    return [.bt: min(bt, max(1, problem.shape[.tokens])), .bc: bc]
   }
 
   static func sequenceValues(of knob: Knob, around value: Int, _ problem: Problem) -> [Int] {
     let s = problem.shape
-    guard knob == .bc else { return [16, Int(WC_LARGEST_BT)].filter { $0 <= s[.tokens] } }
+    guard knob == .bc else { return [problem.op == .rwkv4 ? 4 : 16, 32, Int(WC_LARGEST_BT)].filter { $0 <= s[.tokens] } }
     var found: [Int] = []
     for limit in [value / 2, value * 2] where limit >= ChannelPanels.channels {
       found.append(evenPart(of: s[.channels], atMost: limit, multipleOf: ChannelPanels.channels))

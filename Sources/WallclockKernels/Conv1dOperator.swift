@@ -13,15 +13,8 @@ public struct Conv1dParameters: ~Copyable {
   ///   - bias: `channels`, or nothing.
   /// - Throws: `KernelError.shapeMismatch` when sizes do not fit.
   public init(weight: [Float], width: Int, bias: [Float] = []) throws(KernelError) {
-    guard width >= 1, !weight.isEmpty, weight.count % width == 0 else {
-      throw KernelError(
-        .shapeMismatch, "the filters have \(weight.count) values, which are no rows of \(width) taps; give channels × width")
-    }
-    let channels = weight.count / width
-    guard bias.isEmpty || bias.count == channels else {
-      throw KernelError(
-        .shapeMismatch, "the bias has \(bias.count) values, the filters \(channels) channels; give one a channel, or none")
-    }
+    let channels = try ChannelPanels.channels(of: weight, each: width, "the filters' taps")
+    try ChannelPanels.requireEach(bias, of: channels, "the bias")
     self.channels = channels
     self.width = width
     self.weight = ChannelPanels.pack(weight, channels: channels, count: width)

@@ -34,6 +34,9 @@ import WallclockMachine
 
   public func runs(on isas: Set<ISA>) -> Bool { isas.contains(isa) }
 
+  /// Whether it convolves with a filter as long as the sequence: rows of long-conv, and of s4d as a convolution.
+  package var isLongConvolution: Bool { unsafe row.pointee.long_conv != nil }
+
   /// Whether it needs nothing that an FFT's panels share.
   var isDirectConvolution: Bool {
     guard op == .longConv else { return false }
@@ -111,6 +114,7 @@ public enum KernelTable {
         ($1.element.isa, $0.element.isDirectConvolution ? 0 : 1) < ($0.element.isa, $1.element.isDirectConvolution ? 0 : 1)
       }.map(\.element)
     }
+    if problem.op == .s4d { return S4DOperator.ordered(found, for: problem) }
     guard problem.op.kernelOp == .gemm, problem.shape[.m] < rowsForTiles else { return found }
     return found.filter { !$0.isa.isTiled } + found.filter(\.isa.isTiled)
   }
@@ -154,6 +158,8 @@ extension Op {
       case WC_OP_mamba1: .mamba1
       case WC_OP_causal_conv1d: .causalConv1d
       case WC_OP_long_conv: .longConv
+      case WC_OP_rwkv4: .rwkv4
+      case WC_OP_s4d: .s4d
       default: preconditionFailure("the kernel table names op \(op.rawValue), which Op does not know")
       }
   }
@@ -179,6 +185,8 @@ extension Op {
     case .mamba1: WC_OP_mamba1
     case .causalConv1d: WC_OP_causal_conv1d
     case .longConv: WC_OP_long_conv
+    case .rwkv4: WC_OP_rwkv4
+    case .s4d: WC_OP_s4d
     }
   }
 }

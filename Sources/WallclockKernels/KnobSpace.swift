@@ -27,13 +27,15 @@ public struct KnobSpace: Sendable {
 
   /// - Throws: `KernelError.unsupported` when no kernel of this build serves the Problem on the machine.
   public init(for problem: Problem, threads: Int, machine: Fingerprint) throws(KernelError) {
-    let standard = try ScheduleSpace.standard(for: problem, threads: threads, machine: machine)
+    _ = try ScheduleSpace.standard(for: problem, threads: threads, machine: machine)
     let serving = KernelTable.serving(problem, isas: Set(machine.isa))
     // Plain C++ is there for hosts that have nothing else.
     let vector = serving.filter { $0.isa != .scalar }
     let kernels = vector.isEmpty ? serving : vector
-    let knobs = Knob.allCases.filter(standard.knobs.keys.contains)
-    let axes = knobs.map { knob in kernels.map { Self.values(of: knob, $0, problem) } }
+    let models = kernels.map { ScheduleSpace.standardKnobs($0, problem, threads: threads, machine: machine) }
+    let knobs = Knob.allCases.filter { knob in models.contains { $0[knob] != nil } }
+    // A kernel without the knob has the first of the others' values, which says nothing.
+    let axes = knobs.map { knob in kernels.map { $0.knobs.contains(knob) ? Self.values(of: knob, $0, problem) : [] } }
     let multiples = axes.map { Set($0.joined()).sorted() }
 
     var points: [[Int]] = []
@@ -41,7 +43,7 @@ public struct KnobSpace: Sendable {
     for (k, kernel) in kernels.enumerated() {
       var own = [[k]]
       for (axis, all) in zip(axes, multiples) {
-        let positions = Set(axis[k]).map { all.firstIndex(of: $0)! }.sorted()
+        let positions = axis[k].isEmpty ? [0] : Set(axis[k]).map { all.firstIndex(of: $0)! }.sorted()
         own = own.flatMap { point in positions.map { point + [$0] } }
       }
       let fitting = own.filter { point in
@@ -49,8 +51,7 @@ public struct KnobSpace: Sendable {
         return Self.fits(kernel, Dictionary(uniqueKeysWithValues: values), problem, threads: threads, machine: machine)
       }
       points += fitting
-      let model = ScheduleSpace.standardKnobs(kernel, problem, threads: threads, machine: machine)
-      if let nearest = Self.nearest(to: model, in: fitting, knobs, multiples, kernel) { start.append(nearest) }
+      if let nearest = Self.nearest(to: models[k], in: fitting, knobs, multiples, kernel) { start.append(nearest) }
     }
     self.problem = problem
     self.threads = threads
@@ -70,7 +71,7 @@ public struct KnobSpace: Sendable {
     let kernel = kernels[coordinates[0]]
     var values: [Knob: Int] = [:]
     for (index, knob) in knobs.enumerated() {
-      guard case .integer(let multiple) = parameters[index + 1].values[coordinates[index + 1]] else { continue }
+      guard kernel.knobs.contains(knob), case .integer(let multiple) = parameters[index + 1].values[coordinates[index + 1]] else { continue }
       values[knob] = multiple * Self.unit(of: knob, kernel)
     }
     return Schedule(kernel: kernel.name, knobs: values, threads: threads)

@@ -19,13 +19,13 @@ public struct LongConvFilter: ~Copyable {
   public init(
     taps: borrowing AlignedBuffer<Float>, length: Int, channels: Int, skip: [Float] = [], for kernel: KernelDescriptor
   ) throws(KernelError) {
-    guard kernel.op == .longConv else { throw KernelError(.unsupported, "\(kernel.name) computes \(kernel.op.rawValue), not long-conv") }
+    guard kernel.isLongConvolution else {
+      throw KernelError(.unsupported, "\(kernel.name) computes \(kernel.op.rawValue), and no convolution with a filter as long as the sequence")
+    }
     guard length >= 1, channels >= 1, taps.count == length * channels else {
       throw KernelError(.shapeMismatch, "the filters have \(taps.count) values, not length × channels = \(length) × \(channels)")
     }
-    guard skip.isEmpty || skip.count == channels else {
-      throw KernelError(.shapeMismatch, "the skip has \(skip.count) values, not one for each of \(channels) channels, or none")
-    }
+    try ChannelPanels.requireEach(skip, of: channels, "the skip")
     let memory = unsafe kernel.row.pointee.long_conv_memory!
     let count = (channels + ChannelPanels.channels - 1) / ChannelPanels.channels
     let panelBytes = unsafe memory.pointee.panel_bytes(length)
@@ -59,7 +59,7 @@ public final class LongConvOperator: Sendable {
   private let bc: Int
 
   public init(kernel: KernelDescriptor, knobs: [Knob: Int], isas: Set<ISA>) throws(KernelError) {
-    try kernel.requireSequence(.longConv, knobs: knobs, isas: isas)
+    try kernel.requireSequence(kernel.isLongConvolution ? kernel.op : .longConv, knobs: knobs, isas: isas)
     self.kernel = kernel
     bc = knobs[.bc] ?? 64
   }

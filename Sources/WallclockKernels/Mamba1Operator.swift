@@ -15,16 +15,12 @@ public struct Mamba1Parameters: ~Copyable {
   ///   - deltaBias: what is added to Δ ahead of its softplus, `channels`, or nothing.
   /// - Throws: `KernelError.shapeMismatch` when sizes do not fit, or A has a value that is positive or no number.
   public init(a: [Float], states: Int, skip: [Float] = [], deltaBias: [Float] = []) throws(KernelError) {
-    guard states >= 1, a.count % states == 0 else {
-      throw KernelError(.shapeMismatch, "A has \(a.count) values, which are no rows of \(states) states; give channels × states")
-    }
-    let channels = a.count / states
+    let channels = try ChannelPanels.channels(of: a, each: states, "A's states")
     guard let greatest = a.max(), greatest <= 0, !a.contains(where: \.isNaN) else {
       throw KernelError(.shapeMismatch, "A has to be −exp(A_log): at least one value, none positive or NaN")
     }
-    for (name, values) in [("D", skip), ("Δ's bias", deltaBias)] where !values.isEmpty && values.count != channels {
-      throw KernelError(.shapeMismatch, "\(name) has \(values.count) values, A \(channels) channels; give one a channel, or none")
-    }
+    try ChannelPanels.requireEach(skip, of: channels, "D")
+    try ChannelPanels.requireEach(deltaBias, of: channels, "Δ's bias")
     self.channels = channels
     self.states = states
     // The kernels raise 2, not e, to a power.

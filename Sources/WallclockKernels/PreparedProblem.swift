@@ -79,6 +79,10 @@ extension Problem {
       try PreparedLongConv(LongConvOperands(self, isas: isas, copies: copies, seed: seed), schedule)
     case .causalConv1d:
       try PreparedConv1d(Conv1dOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .rwkv4:
+      try PreparedRWKV4(RWKV4Operands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .s4d:
+      try S4DOperands(self, isas: isas, copies: copies, seed: seed).prepared(schedule)
     }
   }
 

@@ -95,8 +95,8 @@ public enum ScheduleSpace {
       knobs[.rows] = max(1, min(64, l1 / bytes))
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       knobs = RecurrenceOperator.standardKnobs(kernel, problem, threads: threads)
-    case .mamba1, .causalConv1d, .longConv:
-      knobs = sequenceKnobs(problem, threads: threads)
+    case .mamba1, .causalConv1d, .longConv, .rwkv4, .s4d:
+      knobs = sequenceKnobs(kernel, problem, threads: threads)
     }
     return knobs.filter { kernel.knobs.contains($0.key) }
   }

@@ -25,7 +25,8 @@ public enum MeasuredRun {
       // Over a bf16 cache products may be bf16.
       case .attention: problem.format.weights == .bf16 ? "bf16" : "f32"
       case .gelu, .layerNorm: "f32"
-      case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2, .mamba1, .longConv: "f32"
+      case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2, .mamba1, .longConv, .rwkv4,
+        .s4d: "f32"
       case .quantize, .residual, .embedding, .meanPool, .causalConv1d: nil
       }
     return [compute, "read.dram"].compactMap { $0 }

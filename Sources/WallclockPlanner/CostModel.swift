@@ -74,7 +74,7 @@ public struct CostModel: Sendable {
           .append(Curve.Point(x: problem.shape[.m], cost: cost))
       // Known where it was measured, and nowhere else.
       case .moeGemm, .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2, .mamba1, .causalConv1d,
-        .longConv: break
+        .longConv, .rwkv4, .s4d: break
       case .attention:
         attentions[Self.attentionKey(problem, threads), default: []].append(measurement)
       case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
@@ -121,7 +121,7 @@ public struct CostModel: Sendable {
     case .attention: return try attention(problem, threads)
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       throw .notMeasured(problem, threads: threads, "recurrences are not predicted")
-    case .mamba1, .causalConv1d, .longConv: throw .notMeasured(problem, threads: threads, "scans and convolutions are not predicted")
+    case .mamba1, .causalConv1d, .longConv, .rwkv4, .s4d: throw .notMeasured(problem, threads: threads, "scans and convolutions are not predicted")
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool: return try rowwise(problem, threads)
     }
   }

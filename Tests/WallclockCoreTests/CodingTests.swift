@@ -75,7 +75,7 @@ import struct WallclockCore.Measurement
     .moeGemm(.w4a8g32, tokens: 3, channels: 64, hidden: 32, experts: 8, topK: 2, activation: .gelu),
     .recurrence(.gatedDeltaNet, batch: 2, tokens: 7, heads: 4, keyHeads: 2, headDim: 64, stateRows: 128, state: .cold),
     .mamba1(batch: 2, tokens: 9, channels: 5, state: 16, operands: .cold), .causalConv1d(tokens: 1, channels: 4, width: 4),
-    .longConv(tokens: 9, channels: 4),
+    .longConv(tokens: 9, channels: 4), .rwkv4(tokens: 3, channels: 5, operands: .warm), .s4d(tokens: 9, channels: 4, state: 64),
   ] + [Op.quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool].map { .rowwise($0, rows: 3, channels: 5) }
 
   @Test(arguments: samples) func problemsRoundTrip(_ problem: Problem) throws {

@@ -26,7 +26,8 @@ private final class IdleExecutor: Executor {
     + Op.recurrences.map { .recurrence($0, tokens: 5, heads: 2, headDim: 12) }
     + [
       .mamba1(tokens: 9, channels: 33, state: 4), .causalConv1d(tokens: 9, channels: 33, width: 3),
-      .longConv(tokens: 9, channels: 33), .longConv(tokens: 90, channels: 33),
+      .longConv(tokens: 9, channels: 33), .longConv(tokens: 90, channels: 33), .rwkv4(tokens: 9, channels: 33),
+      .s4d(tokens: 9, channels: 33, state: 4), .s4d(tokens: 9, channels: 33, state: 100), .s4d(tokens: 1, channels: 33, state: 4),
     ]
 
   /// Candidates share operands, so a kernel that writes nothing would pass on another's work.

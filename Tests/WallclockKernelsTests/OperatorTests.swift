@@ -21,6 +21,7 @@ import WallclockThreads
     .mamba1(batch: 2, tokens: 7, channels: 37, state: 3, operands: .warm),
     .causalConv1d(batch: 2, tokens: 7, channels: 37, width: 4, state: .warm),
     .longConv(batch: 2, tokens: 70, channels: 37, state: .warm),
+    .rwkv4(batch: 2, tokens: 7, channels: 37, operands: .warm), .s4d(batch: 2, tokens: 7, channels: 37, state: 6, operands: .warm),
   ])
   func rewrittenActivationsKeepTheirValues(_ problem: Problem) throws {
     let host = Machine.host.fingerprint

@@ -23,7 +23,7 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
     random.integer(1...Swift.max(1, largest >> random.integer(0...5)))
   }
   let state = OperandState.allCases.randomElement(using: &random)!
-  switch random.integer(0...14) {
+  switch random.integer(0...15) {
   case 0...5:
     let format = Format.all.randomElement(using: &random)!
     let group = format.groupSize ?? 1
@@ -35,6 +35,10 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
   case 11:
     return .mamba1(
       batch: random.integer(1...3), tokens: size(), channels: size(), state: random.integer(1...64), operands: state)
+  case 15:
+    return random.integer(0...1) == 0
+      ? .rwkv4(batch: random.integer(1...3), tokens: size(), channels: size(), operands: state)
+      : .s4d(batch: random.integer(1...3), tokens: size(), channels: size(), state: 2 * random.integer(1...40), operands: state)
   case 13:
     return .longConv(batch: random.integer(1...3), tokens: size(), channels: size(), state: state)
   case 12:
@@ -118,7 +122,9 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
       _ = try RecurrenceOperator(kernel: kernel, knobs: knobs, isas: isas)
     case .mamba1: _ = try Mamba1Operator(kernel: kernel, knobs: knobs, isas: isas)
     case .causalConv1d: _ = try Conv1dOperator(kernel: kernel, knobs: knobs, isas: isas)
-    case .longConv: _ = try LongConvOperator(kernel: kernel, knobs: knobs, isas: isas)
+    case .rwkv4: _ = try RWKV4Operator(kernel: kernel, knobs: knobs, isas: isas)
+    case .s4d where !kernel.isLongConvolution: _ = try S4DOperator(kernel: kernel, knobs: knobs, isas: isas)
+    case .longConv, .s4d: _ = try LongConvOperator(kernel: kernel, knobs: knobs, isas: isas)
     default:
       _ = try RowwiseOperator(problem.op, kernel: kernel, knobs: knobs, isas: isas)
     }

@@ -6,7 +6,7 @@ import WallclockTestSupport
 /// Calls kernels on sequences through the C ABI, on operands that end at pages which may not be touched.
 @safe final class SequenceCaller {
   private var memories: [GuardedMemory] = []
-  private var used = 0
+  var used = 0
 
   struct Result: Equatable {
     /// `tokens×channels`, then the state, `channels×count`; compared bit for bit.
@@ -17,37 +17,37 @@ import WallclockTestSupport
     }
   }
 
-  private func memory() -> GuardedMemory {
+  func memory() -> GuardedMemory {
     if used == memories.count { memories.append(GuardedMemory(capacity: 1 << 17)) }
     used += 1
     return memories[used - 1]
   }
 
   /// `rows` rows of `columns` with `gap` NaN between them.
-  private func place(_ values: some RandomAccessCollection<Float>, _ rows: Int, _ columns: Int, gap: Int) -> UnsafeMutablePointer<Float> {
+  func place(_ values: some RandomAccessCollection<Float>, _ rows: Int, _ columns: Int, gap: Int) -> UnsafeMutablePointer<Float> {
     let stride = columns + gap
     let p = unsafe memory().place(rows == 0 ? 0 : (rows - 1) * stride + columns, of: Float.self)
     for (i, value) in values.enumerated() { unsafe p[i / columns * stride + i % columns] = value }
     return unsafe p
   }
 
-  private func panels(_ values: some RandomAccessCollection<Float>, channels: Int, count: Int) -> UnsafeMutablePointer<Float> {
+  func panels(_ values: some RandomAccessCollection<Float>, channels: Int, count: Int) -> UnsafeMutablePointer<Float> {
     let packed = ChannelPanels.pack(values, channels: channels, count: count)
     return unsafe place(packed.array(), 1, packed.count, gap: 0)
   }
 
-  private func read(_ p: UnsafeMutablePointer<Float>, _ rows: Int, _ columns: Int, gap: Int) -> [Float] {
+  func read(_ p: UnsafeMutablePointer<Float>, _ rows: Int, _ columns: Int, gap: Int) -> [Float] {
     (0..<rows * columns).map { unsafe p[$0 / columns * (columns + gap) + $0 % columns] }
   }
 
-  private func readPanels(_ p: UnsafeMutablePointer<Float>, channels: Int, count: Int) -> [Float] {
+  func readPanels(_ p: UnsafeMutablePointer<Float>, channels: Int, count: Int) -> [Float] {
     (0..<channels * count).map {
       unsafe p[ChannelPanels.place(channel: $0 / count, index: $0 % count, count: count)]
     }
   }
 
   /// The gaps of an output are as they were, and so is what lies around every operand.
-  private func isIntact(_ y: UnsafeMutablePointer<Float>, _ rows: Int, _ columns: Int, gap: Int) -> Bool {
+  func isIntact(_ y: UnsafeMutablePointer<Float>, _ rows: Int, _ columns: Int, gap: Int) -> Bool {
     for r in 0..<max(0, rows - 1) {
       for c in columns..<columns + gap where unsafe y[r * (columns + gap) + c].bitPattern != 0xFFFF_FFFF { return false }
     }

@@ -73,6 +73,47 @@ import WallclockTestSupport
           state: state.unsafePointer, silu: true, on: executor)
         #expect(try sequenceExcess(y.array(), c.result("y")) <= 1, "\(kernel.name)")
         #expect(try ChannelPanels.unpack(state, channels: channels, count: width - 1).map(Double.init) == c.result("end"))
+      case .rwkv4:
+        let parameters = try RWKV4Parameters(decay: c.input("decay"), bonus: c.input("bonus"))
+        let state = parameters.emptyState()
+        let k = AlignedBuffer(try c.input("k"))
+        let v = AlignedBuffer(try c.input("v"))
+        let wkv = try RWKV4Operator(kernel: kernel, knobs: [.bt: 8, .bc: 16], isas: hostISAs)
+        unsafe wkv.run(
+          batch: 1, tokens: tokens, parameters: parameters, k: k.unsafePointer, v: v.unsafePointer, y: y.unsafePointer,
+          state: state.unsafePointer, on: executor)
+        #expect(try sequenceExcess(y.array(), c.result("y")) <= 1, "\(kernel.name)")
+        // Channel by channel, since sums differ by powers of ten.
+        let end = ChannelPanels.unpack(state, channels: channels, count: RWKV4Parameters.state)
+        for (sum, name) in ["above", "below"].enumerated() {
+          for (channel, expected) in try c.result(name).enumerated() {
+            let unit = exp2(Double(end[3 * channel + 2].rounded(.toNearestOrEven)))
+            let found = Double(end[3 * channel + sum]) * unit
+            // The numerator's terms may cancel: e^k times a few.
+            let size = Double(end[3 * channel + 1]) * unit
+            #expect(abs(found - expected) <= 2e-5 * size, "\(kernel.name): \(name) of channel \(channel)")
+          }
+        }
+      case .s4d:
+        let pairs = try #require(c.sizes["pairs"])
+        let parameters = try S4DParameters(
+          delta: c.input("delta"), a: c.input("a"), c: c.input("c"), pairs: pairs, skip: c.input("skip"))
+        let u = AlignedBuffer(try c.input("u"))
+        if kernel.isLongConvolution {
+          let filter = try LongConvFilter(
+            taps: parameters.taps(length: tokens), length: tokens, channels: channels, skip: c.input("skip"), for: kernel)
+          unsafe try LongConvOperator(kernel: kernel, knobs: [:], isas: hostISAs).run(
+            batch: 1, tokens: tokens, filter: filter, x: u.unsafePointer, y: y.unsafePointer,
+            workspace: LongConvWorkspace(), on: executor)
+        } else {
+          let state = AlignedBuffer<Float>(count: ChannelPanels.size(channels: channels, count: 2 * pairs))
+          for i in 0..<state.count { unsafe state.unsafePointer[i] = .nan }
+          unsafe try S4DOperator(kernel: kernel, knobs: [.bt: 8, .bc: 16], isas: hostISAs).run(
+            batch: 1, tokens: tokens, parameters: parameters, u: u.unsafePointer, y: y.unsafePointer,
+            state: state.unsafePointer, begins: true, on: executor)
+          #expect(try sequenceExcess(ChannelPanels.unpack(state, channels: channels, count: 2 * pairs), c.result("end")) <= 1)
+        }
+        #expect(try sequenceExcess(y.array(), c.result("y")) <= 1, "\(kernel.name)")
       default:
         let filter = try LongConvFilter(
           taps: AlignedBuffer(c.input("taps")), length: tokens, channels: channels, skip: c.input("skip"), for: kernel)

@@ -138,6 +138,8 @@ import WallclockTestSupport
     .mamba1(batch: 3, tokens: 19, channels: 70, state: 5), .mamba1(tokens: 1, channels: 100, state: 16),
     .causalConv1d(batch: 2, tokens: 13, channels: 70, width: 4), .causalConv1d(tokens: 1, channels: 33, width: 1, epilogue: []),
     .longConv(batch: 2, tokens: 75, channels: 100), .longConv(tokens: 33, channels: 20),
+    .rwkv4(batch: 3, tokens: 19, channels: 70), .rwkv4(tokens: 1, channels: 100),
+    .s4d(batch: 2, tokens: 75, channels: 70, state: 6), .s4d(batch: 3, tokens: 1, channels: 40, state: 10),
   ]
 
   @Test(arguments: problems) func everyScheduleOfTheGridIsRight(_ problem: Problem) throws {
@@ -182,7 +184,8 @@ import WallclockTestSupport
     for bad in [
       "mamba1 batch=1 tokens=1 channels=1", "mamba1 batch=1 tokens=1 channels=1 state=lukewarm state=2",
       "causal-conv1d batch=1 tokens=9 channels=8 width=0", "causal-conv1d batch=1 tokens=9 channels=8 width=4 epilogue=gelu",
-      "mamba1 batch=1 tokens=1 channels=1 state=1 epilogue=silu",
+      "mamba1 batch=1 tokens=1 channels=1 state=1 epilogue=silu", "rwkv4 batch=1 tokens=1", "s4d batch=1 tokens=4 channels=4",
+      "s4d batch=1 tokens=4 channels=4 state=3", "rwkv4 batch=1 tokens=1 channels=4 epilogue=silu",
     ] {
       #expect(throws: ProblemTextError.self, "\(bad)") { try Problem(text: bad) }
     }

@@ -16,6 +16,19 @@ extension KernelCases {
     for (tokens, channels, width) in [(1, 1, 1), (6, 17, 4), (9, 35, 2), (2, 16, 3), (11, 50, 6), (0, 3, 4)] {
       addConv1d(Conv1dOracle(tokens: tokens, channels: channels, width: width, silu: tokens % 2 == 0, seed: seed))
     }
+    for (index, (tokens, channels)) in [(1, 1), (7, 17), (21, 35), (12, 50), (3, 16)].enumerated() {
+      let pattern = RWKV4Oracle.Pattern.allCases[index % 4]
+      addRWKV4(
+        RWKV4Oracle(tokens: tokens, channels: channels, pattern: pattern, isEmpty: index % 2 == 0, seed: seed),
+        bt: [4, 64, 7][index % 3], label: "\(tokens)x\(channels) \(pattern)")
+    }
+    for (index, (tokens, channels, pairs)) in [(1, 1, 1), (9, 17, 4), (33, 35, 7), (0, 5, 2)].enumerated() {
+      addS4D(
+        S4DOracle(tokens: tokens, channels: channels, pairs: pairs, begins: index % 2 == 1, seed: seed),
+        begins: index % 2 == 1, bt: [64, 4, 16][index % 3])
+    }
+    // As a convolution, from nothing.
+    addS4D(S4DOracle(tokens: 100, channels: 19, pairs: 3, begins: true, seed: seed), begins: true, bt: 32, kernel: "s4d_f32_fft_*")
   }
 
   private mutating func addLongConv(_ o: LongConvOracle) {
@@ -67,6 +80,44 @@ extension KernelCases {
             "y", Float.self, rows: o.tokens, columns: o.channels, stride: o.channels + 2, Self.tolerance(o.y)),
           Self.state(o.start, o.end, channels: o.channels, count: o.states),
         ]))
+  }
+
+  private mutating func addRWKV4(_ o: RWKV4Oracle, bt: Int, label: String) {
+    guard let parameters = try? RWKV4Parameters(decay: o.decay, bonus: o.bonus) else {
+      preconditionFailure("the oracle's decays are refused")
+    }
+    let fixed = parameters.values.array()
+    let state = ChannelPanels.pack(o.start, channels: o.channels, count: 3).array()
+    cases.append(
+      KernelCase(
+        kernel: "rwkv4_f32_*", label: label,
+        scalars: ["tokens": Double(o.tokens), "channels": Double(o.channels), "bt": Double(bt)],
+        arrays: [
+          .input("k", o.k, rows: o.tokens, columns: o.channels, stride: o.channels + 1),
+          .input("v", o.v, rows: o.tokens, columns: o.channels, stride: o.channels + 2),
+          .input("parameters", fixed, columns: fixed.count), .input("start", state, columns: state.count),
+          .output(
+            "y", Float.self, rows: o.tokens, columns: o.channels, stride: o.channels + 3, Self.tolerance(o.y)),
+        ]))
+  }
+
+  private mutating func addS4D(_ o: S4DOracle, begins: Bool, bt: Int, kernel: String = "s4d_f32_scan_*") {
+    let lambda = ChannelPanels.pack(o.lambda, channels: o.channels, count: 2 * o.pairs).array()
+    let c = ChannelPanels.pack(o.c, channels: o.channels, count: 2 * o.pairs).array()
+    var arrays: [CaseArray] = [
+      .input("u", o.u, rows: o.tokens, columns: o.channels, stride: o.channels + 1),
+      .input("lambda", lambda, columns: lambda.count), .input("c", c, columns: c.count),
+      .input("skip", o.skip, columns: o.channels),
+      .output("y", Float.self, rows: o.tokens, columns: o.channels, stride: o.channels + 2, Self.tolerance(o.y)),
+    ]
+    if !kernel.contains("fft") { arrays.append(Self.state(o.start, o.end, channels: o.channels, count: 2 * o.pairs)) }
+    cases.append(
+      KernelCase(
+        kernel: kernel, label: "\(o.tokens)x\(o.channels) pairs=\(o.pairs)",
+        scalars: [
+          "tokens": Double(o.tokens), "channels": Double(o.channels), "pairs": Double(o.pairs), "bt": Double(bt),
+          "begins": begins ? 1 : 0,
+        ], arrays: arrays))
   }
 
   private mutating func addConv1d(_ o: Conv1dOracle) {

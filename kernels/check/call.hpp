@@ -101,6 +101,8 @@ class call {
         case WC_OP_mamba1: failed = mamba1(); break;
         case WC_OP_causal_conv1d: failed = conv1d(); break;
         case WC_OP_long_conv: failed = long_conv(); break;
+        case WC_OP_rwkv4: failed = rwkv4(); break;
+        case WC_OP_s4d: failed = kernel_.s4d ? s4d() : s4d_convolution(); break;
         default: failed = rowwise(); break;
       }
     } else {
@@ -451,6 +453,10 @@ class call {
     c.y = pointer<float>("y", &c.ldy);
     size_t ld = 0;
     const float *taps = pointer<const float>("taps", &ld);
+    return convolve(c, taps, ld);
+  }
+
+  std::string convolve(wc_long_conv_args &c, const float *taps, size_t ld) {
     const wc_long_conv_memory &needs = *kernel_.long_conv_memory;
     unsigned char *shared = more("shared", needs.shared_bytes(c.length));
     const size_t panels = (c.channels + WC_CHANNEL_PANEL - 1) / WC_CHANNEL_PANEL;
@@ -464,6 +470,56 @@ class call {
     c.filter = filter;
     c.scratch = scratch;
     return invoke(kernel_.long_conv, c);
+  }
+
+  // The state that is begun with stands in "start", since units of a state's sums are the kernel's choice.
+  std::string rwkv4() {
+    wc_rwkv4_args w = {};
+    w.tokens = case_.size("tokens");
+    w.channels = case_.size("channels");
+    w.bt = case_.size("bt");
+    w.k = pointer<const float>("k", &w.ldk);
+    w.v = pointer<const float>("v", &w.ldv);
+    w.parameters = pointer<const float>("parameters");
+    w.y = pointer<float>("y", &w.ldy);
+    const size_t bytes = (w.channels + WC_CHANNEL_PANEL - 1) / WC_CHANNEL_PANEL * 3 * WC_CHANNEL_PANEL * sizeof(float);
+    w.state = reinterpret_cast<float *>(more("state", bytes));
+    memcpy(w.state, pointer<const float>("start"), bytes);
+    return invoke(kernel_.rwkv4, w);
+  }
+
+  std::string s4d() {
+    wc_s4d_args s = {};
+    s.tokens = case_.size("tokens");
+    s.channels = case_.size("channels");
+    s.pairs = case_.size("pairs");
+    s.bt = case_.size("bt");
+    s.begins = static_cast<uint32_t>(case_.size("begins"));
+    s.u = pointer<const float>("u", &s.ldu);
+    s.lambda = pointer<const float>("lambda");
+    s.c = pointer<const float>("c");
+    s.skip = pointer<const float>("skip");
+    s.y = pointer<float>("y", &s.ldy);
+    s.state = pointer<float>("state");
+    return invoke(kernel_.s4d, s);
+  }
+
+  // The same as a convolution, with the filter that the library makes of it.
+  std::string s4d_convolution() {
+    wc_long_conv_args c = {};
+    c.tokens = c.length = case_.size("tokens");
+    c.channels = case_.size("channels");
+    const size_t pairs = case_.size("pairs");
+    c.x = pointer<const float>("u", &c.ldx);
+    c.skip = pointer<const float>("skip");
+    c.y = pointer<float>("y", &c.ldy);
+    float *taps = reinterpret_cast<float *>(more("taps", c.length * c.channels * sizeof(float)));
+    if (wc_s4d_filter(
+            c.length, c.channels, pairs, pointer<const float>("lambda"), pointer<const float>("c"), taps, c.channels,
+            more("powers", pairs * WC_S4D_FILTER_SCRATCH * sizeof(double))) != WC_OK) {
+      return "making the filter failed";
+    }
+    return convolve(c, taps, c.channels);
   }
 
   std::string rowwise() {

@@ -51,6 +51,10 @@
 //              arrays   x bias y; weight and state as panels without gaps
 //   long-conv  scalars  tokens channels length
 //              arrays   x taps skip y; the runner packs
+//   rwkv4      scalars  tokens channels bt
+//              arrays   k v y; parameters as panels without gaps, and the state to begin with as start
+//   s4d        scalars  tokens channels pairs bt begins
+//              arrays   u skip y; lambda, c and state as panels without gaps; the runner makes a convolution's filter
 //   row-wise   scalars  rows columns epsilon group ld_scale table_count normalize
 //              arrays   x y residual weight bias q scale offset sums table0 table1 table2 ids0 ids1 ids2 starts
 #pragma once

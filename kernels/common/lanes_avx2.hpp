@@ -34,6 +34,19 @@ struct lanes_avx2 {
   static WC_INLINE values mul(values a, values b) { return _mm256_mul_ps(a, b); }
   static WC_INLINE values multiply_add(values a, values b, values c) { return _mm256_fmadd_ps(a, b, c); }
   static WC_INLINE values max(values a, values b) { return _mm256_max_ps(a, b); }
+  static WC_INLINE values min(values a, values b) { return _mm256_min_ps(a, b); }
+  static WC_INLINE values div(values a, values b) { return _mm256_div_ps(a, b); }
+  static WC_INLINE values subtract_product(values a, values b, values c) { return _mm256_fnmadd_ps(a, b, c); }
+  static WC_INLINE values nearest(values x) {
+    return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  static WC_INLINE values power_of_two(values n) {
+    n = _mm256_add_ps(_mm256_max_ps(_mm256_set1_ps(exp2_floor), n), _mm256_set1_ps(power_shift));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(n), 23));
+  }
+  static WC_INLINE values where_less(values a, values b, values x, values y) {
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+  }
   static WC_INLINE float sum(values v) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));

@@ -33,6 +33,19 @@ struct lanes_avx512 {
   static WC_INLINE values mul(values a, values b) { return _mm512_mul_ps(a, b); }
   static WC_INLINE values multiply_add(values a, values b, values c) { return _mm512_fmadd_ps(a, b, c); }
   static WC_INLINE values max(values a, values b) { return _mm512_max_ps(a, b); }
+  static WC_INLINE values min(values a, values b) { return _mm512_min_ps(a, b); }
+  static WC_INLINE values div(values a, values b) { return _mm512_div_ps(a, b); }
+  static WC_INLINE values subtract_product(values a, values b, values c) { return _mm512_fnmadd_ps(a, b, c); }
+  static WC_INLINE values nearest(values x) {
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  static WC_INLINE values power_of_two(values n) {
+    n = _mm512_add_ps(_mm512_max_ps(_mm512_set1_ps(exp2_floor), n), _mm512_set1_ps(power_shift));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(n), 23));
+  }
+  static WC_INLINE values where_less(values a, values b, values x, values y) {
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), x);
+  }
   static WC_INLINE float sum(values v) { return _mm512_reduce_add_ps(v); }
   static WC_INLINE float greatest(values v) { return _mm512_reduce_max_ps(v); }
   // The first `count` of v, `other` in the rest.

@@ -42,6 +42,15 @@ struct lanes_neon {
   static WC_INLINE values mul(values a, values b) { return vmulq_f32(a, b); }
   static WC_INLINE values multiply_add(values a, values b, values c) { return vfmaq_f32(c, a, b); }
   static WC_INLINE values max(values a, values b) { return vmaxq_f32(a, b); }
+  static WC_INLINE values min(values a, values b) { return vminq_f32(a, b); }
+  static WC_INLINE values div(values a, values b) { return vdivq_f32(a, b); }
+  static WC_INLINE values subtract_product(values a, values b, values c) { return vfmsq_f32(c, a, b); }
+  static WC_INLINE values nearest(values x) { return vrndnq_f32(x); }
+  static WC_INLINE values power_of_two(values n) {
+    n = vaddq_f32(vmaxq_f32(vdupq_n_f32(exp2_floor), n), vdupq_n_f32(power_shift));
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(n), 23));
+  }
+  static WC_INLINE values where_less(values a, values b, values x, values y) { return vbslq_f32(vcltq_f32(a, b), x, y); }
   static WC_INLINE float sum(values v) { return vaddvq_f32(v); }
   static WC_INLINE float greatest(values v) { return vmaxvq_f32(v); }
   // The first `count` of v, `other` in the rest.

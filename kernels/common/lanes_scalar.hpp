@@ -23,6 +23,16 @@ struct lanes_scalar {
   // a·b + c. Not fused: without an FMA instruction a fused one is a call into the C library.
   static WC_INLINE values multiply_add(values a, values b, values c) { return a * b + c; }
   static WC_INLINE values max(values a, values b) { return a > b ? a : b; }
+  static WC_INLINE values min(values a, values b) { return a < b ? a : b; }
+  static WC_INLINE values div(values a, values b) { return a / b; }
+  // c − a·b, rounded as multiply_add is.
+  static WC_INLINE values subtract_product(values a, values b, values c) { return c - a * b; }
+  // The nearest integer, ties to even; infinities and NaN pass.
+  static WC_INLINE values nearest(values x) { return x > -4194304.0f && x < 4194304.0f ? round_even_scalar(x) : x; }
+  // 2^n for a whole n ≤ 127, 0 from −127 down; of NaN some finite value.
+  static WC_INLINE values power_of_two(values n) { return power_of_two_scalar(n); }
+  // Where a < b lane by lane x, elsewhere y.
+  static WC_INLINE values where_less(values a, values b, values x, values y) { return a < b ? x : y; }
   static WC_INLINE float sum(values v) { return v; }
   static WC_INLINE float greatest(values v) { return v; }
   static WC_INLINE values keep_first(values v, size_t, float) { return v; }

@@ -59,6 +59,18 @@ WC_INLINE float round_even_scalar(float x) {
   return (x + shift) - shift;
 }
 
+// 2^n for a whole n ≤ 127, 0 from −127 down: the last bits of n + power_shift are the biased exponent.
+constexpr float power_shift = 12582912.0f + 127.0f;
+WC_INLINE float power_of_two_scalar(float n) {
+  const float sum = (n > exp2_floor ? n : exp2_floor) + power_shift;
+  uint32_t bits;
+  memcpy(&bits, &sum, sizeof bits);
+  bits <<= 23;
+  float value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 // 2^x for x ≤ 0.5: within 2 ulp for x ≥ −126; below that some value in [0, 2⁻¹²⁶); 0 from −127 to
 // −∞; NaN for NaN.
 WC_INLINE float exp2_nonpositive_scalar(float x) {

@@ -83,6 +83,8 @@ typedef enum wc_op {
   WC_OP_mamba1,         // wallclock_ssm.h has this and the next ones' arguments
   WC_OP_causal_conv1d,
   WC_OP_long_conv,
+  WC_OP_rwkv4,
+  WC_OP_s4d,  // some rows are long_conv's functions, for the filter that wc_s4d_filter makes
 } wc_op;
 
 // How the B operand lies in memory once packed.
@@ -357,6 +359,8 @@ typedef wc_status (*wc_recurrence_fn)(const wc_recurrence_args *);
 typedef wc_status (*wc_mamba1_fn)(const wc_mamba1_args *);
 typedef wc_status (*wc_conv1d_fn)(const wc_conv1d_args *);
 typedef wc_status (*wc_long_conv_fn)(const wc_long_conv_args *);
+typedef wc_status (*wc_rwkv4_fn)(const wc_rwkv4_args *);
+typedef wc_status (*wc_s4d_fn)(const wc_s4d_args *);
 typedef wc_status (*wc_thread_fn)(void);  // AMX tile configuration, FTZ; null for most rows
 
 // What an attention row needs beside its operands.
@@ -406,10 +410,19 @@ typedef struct wc_kernel {
   wc_conv1d_fn conv1d;
   wc_long_conv_fn long_conv;
   const wc_long_conv_memory *long_conv_memory;
+  wc_rwkv4_fn rwkv4;
+  wc_s4d_fn s4d;
   wc_recurrence_fn recurrence;
   size_t (*recurrence_scratch_bytes)(size_t tokens, size_t dk, size_t dv);
   wc_thread_fn thread_enter, thread_leave;
 } wc_kernel;
+
+// The taps of the convolution that s4d is, filter[l][d] = Σ_n Re(C[d][n]·λ[d][n]^l), length×channels, from the panels of
+// wc_s4d_args; skip is not in them. scratch: WC_S4D_FILTER_SCRATCH f64 for
+// each pair.
+wc_status wc_s4d_filter(
+    size_t length, size_t channels, size_t pairs, const float *lambda, const float *c, float *filter, size_t ld_filter,
+    void *scratch);
 
 // The rows of this build, in a stable order; rows of other architectures are not in the build.
 const wc_kernel *wc_kernel_table(size_t *count);
@@ -477,6 +490,8 @@ wc_status wc_recurrence_reference(wc_op op, const wc_recurrence_args *args, cons
 // the panels' layout, both f64. Where a state is read it is args->state, which is left as it is.
 wc_status wc_mamba1_reference(const wc_mamba1_args *args, double *y, double *state);
 wc_status wc_conv1d_reference(const wc_conv1d_args *args, double *y, double *state);
+wc_status wc_rwkv4_reference(const wc_rwkv4_args *args, double *y, double *state);
+wc_status wc_s4d_reference(const wc_s4d_args *args, double *y, double *state);
 
 // Σ_{s ≤ t} filter[s]·x[t − s] of one channel, strides in elements.
 double wc_long_conv_reference(size_t t, const float *x, size_t ldx, const float *filter, size_t ld_filter);

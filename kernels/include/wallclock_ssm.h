@@ -1,4 +1,4 @@
-// The arguments of state-space scans and causal convolutions; part of the kernel ABI, included by CWallclockKernels.h.
+// The arguments of state-space scans, RWKV-4's operator and causal convolutions; part of the kernel ABI, included by CWallclockKernels.h.
 //
 // Sequences are [tokens][channels], channels contiguous, rows a stride apart. Channels are lanes, so what belongs to a
 // channel and does not change from token to token lies in panels of WC_CHANNEL_PANEL channels, the last padded with
@@ -67,5 +67,47 @@ typedef struct wc_long_conv_args {
   size_t ldy;
   void *scratch;  // the row's scratch_bytes, a thread's own
 } wc_long_conv_args;
+
+// rwkv4, the WKV operator of RWKV-4 (Peng et al., arXiv 2305.13048). For each token t and channel, in the order of time
+//   y[t] = (N + e^(u + k[t])·v[t]) / (D + e^(u + k[t]))
+//   N ← e^(−w)·N + e^(k[t])·v[t],  D ← e^(−w)·D + e^(k[t])
+// with N = A·2^⌊P⌉ and D = B·2^⌊P⌉: P is the greatest exponent in the sums, in units of log 2, about, and ⌊P⌉ the whole
+// number nearest to it (ties to even). Nothing overflows for k and u + k up to 2²⁰ in magnitude; k may be −∞, for 2¹⁸ tokens
+// on end at most.
+// Denormals count as zero. tokens = 0 leaves the state as it is.
+typedef struct wc_rwkv4_args {
+  size_t tokens, channels;
+  const float *k, *v;  // tokens×channels
+  size_t ldk, ldv;
+  // Panels of [4][16]: e^(−w), w·log₂e, e^u, u·log₂e with 0 ≤ w·log₂e ≤ 2²¹. Where w·log₂e > 60, e^(−w)·2^⌊w·log₂e⌉ comes
+  // in place of e^(−w); in place of e^u comes 0 throughout a panel that has a w·log₂e or |u·log₂e| above 60.
+  const float *parameters;
+  float *y;  // tokens×channels
+  size_t ldy;
+  float *state;  // panels of [3][16]: A, B, P; 0, 0, −10³⁸ before the first token, then after the last
+  size_t bt;     // knob: tokens that a panel takes at a time, 1 to WC_LARGEST_BT
+} wc_rwkv4_args;
+
+// s4d, a diagonal state space held for the length of a step (Gu et al., arXiv 2206.11893), as a recurrence. For each token t,
+// channel d and conjugate pair n, states being complex
+//   h[d][n] ← λ[d][n]·h[d][n] + u[t][d]
+//   y[t][d] = Σ_n Re(C[d][n]·h[d][n]) + skip[d]·u[t][d]
+// where λ = e^(ΔA) and C is twice C·(e^(ΔA) − 1)/A of the continuous system. Denormals count as zero.
+typedef struct wc_s4d_args {
+  size_t tokens, channels, pairs;
+  const float *u;  // tokens×channels
+  size_t ldu;
+  const float *lambda;  // panels of [pairs][2][16]: real and imaginary parts, |λ| ≤ 1
+  const float *c;       // panels of [pairs][2][16]: the real part, and the imaginary part negated
+  const float *skip;    // channels, or null: none
+  float *y;             // tokens×channels
+  size_t ldy;
+  float *state;     // panels of [pairs][2][16]: before the first token, then after the last
+  uint32_t begins;  // whether the sequence begins here: the state is written only
+  size_t bt;        // knob: tokens that a panel takes at a time, 1 to WC_LARGEST_BT
+} wc_s4d_args;
+
+// Taps after which the filter's powers of λ are made anew, and f64 values of scratch that a pair takes.
+enum { WC_S4D_FILTER_BLOCK = 64, WC_S4D_FILTER_SCRATCH = 2 * WC_S4D_FILTER_BLOCK + 2 };
 
 #endif

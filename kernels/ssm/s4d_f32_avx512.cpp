@@ -1,0 +1,15 @@
+// A diagonal state space as a recurrence in f32 with AVX-512; the method stands in s4d.hpp.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "../common/denormals.hpp"
+#include "../common/lanes_avx512.hpp"
+#include "CWallclockKernels.h"
+
+WC_TARGET_BEGIN(avx512)
+#include "../common/panels.hpp"
+#include "s4d.hpp"
+
+extern "C" wc_status s4d_f32_scan_avx512(const wc_s4d_args *g) { return s4d_scan<wc::lanes_avx512>::run(*g); }
+WC_TARGET_END
+#endif
