@@ -79,6 +79,12 @@ extension Problem {
       try PreparedLongConv(LongConvOperands(self, isas: isas, copies: copies, seed: seed), schedule)
     case .causalConv1d:
       try PreparedConv1d(Conv1dOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .rmsNorm, .silu, .geluTanh, .softplus, .swiglu, .softmax:
+      try PreparedRowwise(RowwiseOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .rope, .ropeInterleaved:
+      try PreparedRope(RopeOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .argmax, .topK, .sampling:
+      try PreparedSelection(SelectionOperands(self, isas: isas, copies: copies, seed: seed), schedule)
     }
   }
 

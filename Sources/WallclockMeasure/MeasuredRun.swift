@@ -27,6 +27,7 @@ public enum MeasuredRun {
       case .gelu, .layerNorm: "f32"
       case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2, .mamba1, .longConv: "f32"
       case .quantize, .residual, .embedding, .meanPool, .causalConv1d: nil
+      case .rmsNorm, .silu, .geluTanh, .softplus, .swiglu, .softmax, .rope, .ropeInterleaved, .argmax, .topK, .sampling: nil
       }
     return [compute, "read.dram"].compactMap { $0 }
   }

@@ -29,6 +29,26 @@ WC_INLINE void exp2_nonpositive_each_avx512(__m512 (&x)[count]) {
   WC_EACH r[i] = _mm512_fmadd_ps(r[i], f[i], _mm512_set1_ps(1.0f));
   WC_EACH x[i] = _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(r[i]), n[i]));
 }
+
+// e^x of `count` vectors, see exp_nonpositive_scalar. What overflows on the way is below exp_floor, and masked.
+template <int count>
+WC_INLINE void exp_nonpositive_each_avx512(__m512 (&x)[count]) {
+  __m512 f[count], f2[count], r[count], other[count];
+  __m512i n[count];
+  WC_EACH r[i] = _mm512_mul_ps(x[i], _mm512_set1_ps(log2_e));
+  WC_EACH r[i] = _mm512_roundscale_ps(r[i], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  WC_EACH f[i] = _mm512_fmsub_ps(x[i], _mm512_set1_ps(log2_e), r[i]);
+  WC_EACH f[i] = _mm512_fmadd_ps(x[i], _mm512_set1_ps(log2_e_low), f[i]);
+  WC_EACH n[i] = _mm512_slli_epi32(_mm512_cvtps_epi32(r[i]), 23);
+  WC_EACH f2[i] = _mm512_mul_ps(f[i], f[i]);
+  WC_EACH r[i] = _mm512_fmadd_ps(_mm512_set1_ps(exp2_r4), f[i], _mm512_set1_ps(exp2_r3));
+  WC_EACH other[i] = _mm512_fmadd_ps(_mm512_set1_ps(exp2_r2), f[i], _mm512_set1_ps(exp2_r1));
+  WC_EACH r[i] = _mm512_fmadd_ps(r[i], f2[i], other[i]);
+  WC_EACH r[i] = _mm512_fmadd_ps(r[i], f[i], _mm512_set1_ps(exp2_r0));
+  WC_EACH r[i] = _mm512_fmadd_ps(r[i], f[i], _mm512_set1_ps(1.0f));
+  WC_EACH x[i] = _mm512_castsi512_ps(_mm512_maskz_add_epi32(
+      _mm512_cmp_ps_mask(x[i], _mm512_set1_ps(exp_floor), _CMP_NLT_UQ), _mm512_castps_si512(r[i]), n[i]));
+}
 #undef WC_EACH
 
 WC_INLINE __m512 exp2_nonpositive_avx512(__m512 x) {
