@@ -46,13 +46,16 @@ public struct RotaryAngles: ~Copyable {
       }
     }
   }
+
+  /// All of them, a row for each position.
+  package func tables() -> (cosines: [Float], sines: [Float]) { (cosines.array(), sines.array()) }
 }
 
 extension RowwiseOperator {
   /// The arguments of a rotary embedding of rows of `heads` heads, but for what is turned.
   ///
   /// - Parameter positions: a row's position each, below those of `angles`.
-  static func arguments(
+  package static func arguments(
     of angles: borrowing RotaryAngles, rows: Int, heads: Int, headDim: Int, positions: UnsafePointer<Int32>
   ) -> wc_rowwise_args {
     var args = unsafe wc_rowwise_args()

@@ -4,6 +4,22 @@
 
 namespace {
 
+// What is read next, brought from memory while something else is done.
+class ahead {
+ public:
+  explicit WC_INLINE ahead(const float *row) : row_(row) {}
+  // Columns c ..< c + count.
+  template <size_t count>
+  WC_INLINE void fetch(size_t c) const {
+    if (!row_) return;
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < count; i += 16) __builtin_prefetch(row_ + c + i, 0, 2);
+  }
+
+ private:
+  const float *row_;
+};
+
 // ---------------------------------------------------------------------------------------------
 // RMS norm
 
@@ -16,55 +32,76 @@ WC_INLINE float inverse_rms(float square, const float *h, size_t columns, float 
   return static_cast<float>(1 / __builtin_sqrt(sum / static_cast<double>(columns) + static_cast<double>(epsilon)));
 }
 
-template <class L>
-WC_INLINE wc_status rms_norm(const wc_rowwise_args &g) {
+// One row on its way: h = x + residual, or x, and y.
+struct norm_row {
+  const float *x, *residual;  // null: none
+  float *h;                   // where the sum goes
+  const float *weight;
+  float *y;
+
+  WC_INLINE const float *values() const { return residual ? h : x; }
+};
+
+// Σh² of row `next`, while y of row `last` is made of its h: reading the one overlaps writing the other.
+template <class L, bool measures, bool adds, bool finishes>
+WC_INLINE float norm_pass(norm_row next, norm_row last, float factor, size_t columns) {
   using values = typename L::values;
   constexpr size_t width = L::width, step = 4 * width;
-  if (!g.weight || (g.sum && !g.residual)) return WC_INVALID_ARGUMENT;
-  const size_t columns = g.columns, stepped = columns / step * step;
+  const float *h = last.values();
+  const values f = L::set(factor);
+  values s[4] = {L::set(0), L::set(0), L::set(0), L::set(0)};
+  size_t c = 0;
+  for (; c + step <= columns; c += step) {
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < 4; ++i) {
+      const size_t at = c + i * width;
+      if (measures) {
+        values v = L::load(next.x + at);
+        if (adds) L::store(next.h + at, v = L::add(v, L::load(next.residual + at)));
+        s[i] = L::multiply_add(v, v, s[i]);
+      }
+      if (finishes) L::store(last.y + at, L::mul(L::mul(L::load(h + at), f), L::load(last.weight + at)));
+    }
+  }
+  for (; c < columns; c += width) {
+    if (measures) {
+      values v = load_at<L>(next.x, c, columns);
+      if (adds) store_at<L>(next.h, c, columns, v = L::add(v, load_at<L>(next.residual, c, columns)));
+      s[0] = L::multiply_add(v, v, s[0]);
+    }
+    if (finishes) {
+      const values v = L::mul(load_at<L>(h, c, columns), f);
+      store_at<L>(last.y, c, columns, L::mul(v, load_at<L>(last.weight, c, columns)));
+    }
+  }
+  return measures ? L::sum(L::add(L::add(s[0], s[1]), L::add(s[2], s[3]))) : 0;
+}
+
+template <class L, bool adds>
+WC_INLINE void rms_norm_rows(const wc_rowwise_args &g) {
+  norm_row last{};
+  float factor = 0;
   for (size_t r = 0; r < g.rows; ++r) {
-    const float *x = g.x + r * g.ldx;
-    float *y = g.y + r * g.ldy;
-    values s[4] = {L::set(0), L::set(0), L::set(0), L::set(0)};
-    size_t c = 0;
-    if (g.residual) {
-      const float *residual = g.residual + r * g.ldr;
-      float *h = g.sum ? g.sum + r * g.ld_sum : y;
-      for (; c < stepped; c += step) {
-        values v[4];
-#pragma clang loop unroll(full)
-        for (int i = 0; i < 4; ++i) v[i] = L::add(L::load(x + c + i * width), L::load(residual + c + i * width));
-#pragma clang loop unroll(full)
-        for (int i = 0; i < 4; ++i) {
-          L::store(h + c + i * width, v[i]);
-          s[i] = L::multiply_add(v[i], v[i], s[i]);
-        }
-      }
-      for (; c < columns; c += width) {
-        const values v = L::add(load_at<L>(x, c, columns), load_at<L>(residual, c, columns));
-        store_at<L>(h, c, columns, v);
-        s[0] = L::multiply_add(v, v, s[0]);
-      }
-      x = h;
-    } else {
-      for (; c < stepped; c += step) {
-#pragma clang loop unroll(full)
-        for (int i = 0; i < 4; ++i) {
-          const values v = L::load(x + c + i * width);
-          s[i] = L::multiply_add(v, v, s[i]);
-        }
-      }
-      for (; c < columns; c += width) {
-        const values v = load_at<L>(x, c, columns);
-        s[0] = L::multiply_add(v, v, s[0]);
-      }
+    norm_row next{g.x + r * g.ldx, nullptr, nullptr, g.weight, g.y + r * g.ldy};
+    if (adds) {
+      next.residual = g.residual + r * g.ldr;
+      next.h = g.sum ? g.sum + r * g.ld_sum : next.y;
     }
-    const float square = L::sum(L::add(L::add(s[0], s[1]), L::add(s[2], s[3])));
-    const values factor = L::set(inverse_rms(square, x, columns, g.epsilon));
-    for (c = 0; c < columns; c += width) {
-      const values v = L::mul(load_at<L>(x, c, columns), factor);
-      store_at<L>(y, c, columns, L::mul(v, load_at<L>(g.weight, c, columns)));
-    }
+    const float square = r == 0 ? norm_pass<L, true, adds, false>(next, last, factor, g.columns)
+                                : norm_pass<L, true, adds, true>(next, last, factor, g.columns);
+    factor = inverse_rms(square, next.values(), g.columns, g.epsilon);
+    last = next;
+  }
+  if (g.rows) norm_pass<L, false, false, true>(last, last, factor, g.columns);
+}
+
+template <class L>
+WC_INLINE wc_status rms_norm(const wc_rowwise_args &g) {
+  if (!g.weight || (g.sum && !g.residual)) return WC_INVALID_ARGUMENT;
+  if (g.residual) {
+    rms_norm_rows<L, true>(g);
+  } else {
+    rms_norm_rows<L, false>(g);
   }
   return WC_OK;
 }
@@ -125,14 +162,14 @@ WC_INLINE wc_status activate(const wc_rowwise_args &g) {
 // ---------------------------------------------------------------------------------------------
 // softmax
 
-// Up to here x and y stay near enough for three passes to cost less than exponentials made twice.
-constexpr size_t softmax_near_columns = 4096;
+// Up to here x and y lie in half a megabyte, near enough for three passes to cost less than exponentials made twice.
+constexpr size_t softmax_near_columns = 65536;
 
 constexpr float lowest_f32 = -3.40282347e38f;
 
 // The greatest, then exponentials and their sum, then all of them divided.
 template <class L>
-WC_INLINE void softmax_three_passes(const float *x, size_t columns, float *y) {
+WC_INLINE void softmax_three_passes(const float *x, size_t columns, float *y, ahead next) {
   using values = typename L::values;
   constexpr size_t width = L::width, step = 4 * width;
   const float nothing = -__builtin_inff();
@@ -150,6 +187,7 @@ WC_INLINE void softmax_three_passes(const float *x, size_t columns, float *y) {
   const typename L::exponential exponential;
   values s[4] = {L::set(0), L::set(0), L::set(0), L::set(0)};
   for (c = 0; c < stepped; c += step) {
+    next.fetch<step>(c);
     values v[4];
 #pragma clang loop unroll(full)
     for (int i = 0; i < 4; ++i) v[i] = L::sub(L::load(x + c + i * width), shift);
@@ -238,7 +276,8 @@ template <class L>
 WC_INLINE wc_status softmax(const wc_rowwise_args &g) {
   for (size_t r = 0; r < g.rows; ++r) {
     if (g.columns <= softmax_near_columns) {
-      softmax_three_passes<L>(g.x + r * g.ldx, g.columns, g.y + r * g.ldy);
+      const ahead next(r + 1 < g.rows ? g.x + (r + 1) * g.ldx : nullptr);
+      softmax_three_passes<L>(g.x + r * g.ldx, g.columns, g.y + r * g.ldy, next);
     } else {
       softmax_online<L>(g.x + r * g.ldx, g.columns, g.y + r * g.ldy);
     }

@@ -21,13 +21,7 @@ struct row_lanes_avx512 : lanes_avx512 {
   static WC_INLINE uint32_t not_less(values v, values bound) { return _mm512_cmp_ps_mask(v, bound, _CMP_GE_OQ); }
   // Neighbours exchanged.
   static WC_INLINE values swap_pairs(values v) { return _mm512_permute_ps(v, 0xb1); }
-  // e^x for x ≤ 0, see exp_nonpositive_scalar.
-  struct exponential {
-    template <int count>
-    WC_INLINE void each(values (&v)[count]) const {
-      exp_nonpositive_each(v);
-    }
-  };
+  using exponential = exponential_avx512;
 };
 
 }  // namespace wc

@@ -109,7 +109,7 @@ WC_INLINE int32_t drawn_of_greatest(
   if (total < needed) return -1;
   // Ascending indices are descending complements.
   for (size_t i = 0; i < kept; ++i) places[i] = orders[i] << 32 | i;
-  sort_descending(places, kept);
+  sort_greatest(places, kept, kept);
   const double target = target_of(uniform, total);
   double so_far = 0;
   for (size_t i = 0; i < kept; ++i) {

@@ -115,28 +115,24 @@ WC_INLINE void bring_greatest(uint64_t *orders, size_t count, size_t k) {
   }
 }
 
-WC_INLINE void sink(uint64_t *heap, size_t at, size_t end) {
-  const uint64_t moving = heap[at];
-  for (size_t child; (child = 2 * at + 1) < end; at = child) {
-    if (child + 1 < end && heap[child + 1] < heap[child]) ++child;
-    if (heap[child] >= moving) break;
-    heap[at] = heap[child];
-  }
-  heap[at] = moving;
-}
+constexpr size_t most_maxima = 4096, most_orders = 1024, most_ranked = 512;
 
-// Greatest first (Williams 1964).
-WC_INLINE void sort_descending(uint64_t *orders, size_t count) {
-  for (size_t i = count / 2; i-- > 0;) sink(orders, i, count);
-  for (size_t end = count; end-- > 1;) {
-    const uint64_t least = orders[0];
-    orders[0] = orders[end];
-    orders[end] = least;
-    sink(orders, 0, end);
+// The k greatest of `count` ≥ k, all different, to the front, greatest first: each to the place that the number of greater
+// ones is. Quadratic, but without a branch to mispredict, and vectors count.
+WC_INLINE void sort_greatest(uint64_t *orders, size_t count, size_t k) {
+  if (count > most_ranked) {
+    bring_greatest(orders, count, k);
+    count = k;
+  }
+  uint64_t copy[most_ranked];
+  for (size_t i = 0; i < count; ++i) copy[i] = orders[i];
+  for (size_t i = 0; i < count; ++i) {
+    const uint64_t own = copy[i];
+    uint64_t rank = 0;
+    for (size_t j = 0; j < count; ++j) rank += copy[j] > own;
+    if (rank < k) orders[rank] = own;
   }
 }
-
-constexpr size_t most_maxima = 4096, most_orders = 1024;
 
 // A value that at least k of `count` vectors' lanes reach, and not many more: by bisection of the floats' order.
 template <class L>
@@ -175,7 +171,9 @@ WC_INLINE bool greatest_of(const float *x, size_t columns, size_t k, uint64_t *o
   constexpr size_t width = L::width;
   alignas(64) float maxima[most_maxima];
   const size_t vectors = columns / width;
-  size_t stretch = (vectors + most_maxima / width - 1) / (most_maxima / width);
+  // Enough maxima that k of them bound well, few enough that counting them costs little.
+  const size_t wanted = (16 * k < 512 ? 512 : 16 * k < most_maxima ? 16 * k : most_maxima) / width;
+  size_t stretch = (vectors + wanted - 1) / wanted;
   if (stretch > 1) stretch = (stretch + 7) / 8 * 8;
   typename L::nans nans = L::no_nans();
   size_t stretches = 0;
@@ -225,8 +223,7 @@ WC_INLINE bool greatest_of(const float *x, size_t columns, size_t k, uint64_t *o
       }
     }
   }
-  if (count > k) bring_greatest(orders, count, k);
-  sort_descending(orders, k);
+  sort_greatest(orders, count, k);
   return true;
 }
 
