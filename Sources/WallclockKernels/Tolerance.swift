@@ -128,7 +128,7 @@ public enum Tolerance {
     case .rmsNorm: (8 + Double(channels).squareRoot()) * u * abs(value) + 1e-38
     // The difference from the greatest is rounded, and its error grows with it; so does the sum's with their number.
     case .softmax:
-      value.isNaN ? 0 : (8 + 2 * (value > 0 ? log(rowScale / value) : 0) + Double(channels).squareRoot()) * u * value + 2e-38
+      value.isNaN ? 0 : (8 + 2 * (value > 0 ? log(rowScale / value) : 0) + 2 * Double(channels).squareRoot()) * u * value + 2e-38
     case .rope, .ropeInterleaved: 3 * u * rowScale + 1e-38
     case .gelu: activation(.gelu, value)
     case .residual: u * abs(value) + 1e-40

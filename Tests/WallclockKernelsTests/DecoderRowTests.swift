@@ -112,7 +112,7 @@ private func rows(_ count: Int, _ columns: Int, scale: Float, _ random: inout Te
       let expected = Self.exact(kernel.op, Double(x))
       #expect(agrees([reference[i]], [expected]), "the library's reference at \(x)")
       try #require(value.bitPattern == bits[i].bitPattern || (value.isNaN && bits[i].isNaN), "\(kernel.name)(\(x)) is \(value), scalar \(bits[i])")
-      if expected.isNaN || expected.isInfinite || abs(expected) > 3.4e38 {
+      if !x.isFinite || abs(expected) > 3.4e38 {
         try #require(value.isNaN == expected.isNaN && (value.isNaN || Double(value) == Double(Float(expected))), "\(kernel.name)(\(x)) is \(value)")
         continue
       }
@@ -131,7 +131,8 @@ private func rows(_ count: Int, _ columns: Int, scale: Float, _ random: inout Te
         worstUnits = max(worstUnits, error / Double(Float(abs(expected)).ulp))
       }
     }
-    #expect(worstUnits <= 5)
+    // z, which the error grows with, is 1.7 at −1.
+    #expect(worstUnits <= (kernel.op == .geluTanh ? 8 : 5))
     report(kernel, "\(Self.sample.count) values; from −1 up within \((worstUnits * 100).rounded() / 100) ulp")
   }
 

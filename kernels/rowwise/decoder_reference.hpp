@@ -26,7 +26,10 @@ wc_status decoder_row(wc_op op, const wc_rowwise_args &g, size_t r, double *y) {
       }
       return WC_OK;
     case WC_OP_softplus:
-      for (size_t c = 0; c < g.columns; ++c) y[c] = fmax(x[c], 0) + log1p(exp(-fabs(x[c]))) + (x[c] != x[c] ? NAN : 0);
+      for (size_t c = 0; c < g.columns; ++c) {
+        const double v = x[c];
+        y[c] = v != v ? v : fmax(v, 0) + log1p(exp(-fabs(v)));
+      }
       return WC_OK;
     case WC_OP_swiglu:
       for (size_t c = 0; c < g.columns; ++c) y[c] = silu(x[c]) * g.residual[r * g.ldr + c];
