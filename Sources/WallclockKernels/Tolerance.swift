@@ -124,7 +124,7 @@ public enum Tolerance {
     case .silu: activation(.silu, value)
     case .geluTanh: activation(.geluTanh, value)
     case .softplus: (10 + 4 * (value > 0 && value < 1 ? log(1 / value) : 0)) * u * value + 1e-36
-    case .swiglu: (12 + 2 * max(0, -x)) * u * abs(value) + 1e-33
+    case .swiglu: (12 + 2 * (x < 0 && x.isFinite ? -x : 0)) * u * abs(value) + 1e-33
     case .rmsNorm: (8 + Double(channels).squareRoot()) * u * abs(value) + 1e-38
     // The difference from the greatest is rounded, and its error grows with it; so does the sum's with their number.
     case .softmax:
