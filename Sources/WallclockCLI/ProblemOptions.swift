@@ -51,7 +51,7 @@ struct ProblemOptions: ParsableArguments {
   @Option(name: .long, help: "Row-wise ops: columns.") var channels: Int?
   @Option(name: .long, help: "Mixture of experts: channels inside an expert.") var hidden: Int?
   @Option(name: .long, help: "Mixture of experts: experts.") var experts: Int?
-  @Option(name: .customLong("top-k"), help: "Mixture of experts: experts each token goes to.") var topK: Int?
+  @Option(name: .customLong("top-k"), help: "Mixture of experts: experts each token goes to; top-k and sampling: the greatest of a row, 1 to 256.") var topK: Int?
   @Option(name: .long, help: "Attention: \(Mask.form).") var mask: Mask = .full
   @Option(name: .long, help: "What follows in the same pass: GEMM, e.g. bias+gelu; short convolutions, silu.") var epilogue: Epilogue = []
   @Option(
@@ -59,6 +59,7 @@ struct ProblemOptions: ParsableArguments {
     help: "hot (operands in cache), warm (as in a model that fits the last-level cache) or cold (weights from DRAM); a number: values of state per channel, or rows of a recurrence's. May be given twice.")
   var states: [StateArgument] = []
   @Option(name: .long, help: "Short convolutions: taps.") var width: Int?
+  @Option(name: .long, help: "Rotary embeddings: values of a head that are turned; default all.") var rotary: Int?
   @Option(name: .long, help: "A .shapes file: one Problem a line.") var shapes: String?
 
   /// Where operands lie.
@@ -90,11 +91,16 @@ struct ProblemOptions: ParsableArguments {
         if let context { base[.context] = context }
         if let kvHeads, kvHeads != heads { base[.kvHeads] = kvHeads }
       }
+      if op.isRope {
+        if batch == nil { base[.batch] = 1 }
+        if let rotary { base[.rotary] = rotary }
+      }
+      if op == .sampling, let topK { base[.topK] = topK }
       let varied: (dimension: WallclockCore.Dimension, values: [Int])? =
         switch op {
         case .gemm: (.m, m)
         case .attention, .moeGemm: (.tokens, tokens)
-        case _ where op.isRecurrence || op.isSequence: (.tokens, tokens)
+        case _ where op.isRecurrence || op.isSequence || op.isRope: (.tokens, tokens)
         default: nil
         }
       for format in (op.kernelOp == .gemm || op == .attention) && !types.isEmpty ? types : [.f32] {

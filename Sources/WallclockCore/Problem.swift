@@ -23,6 +23,17 @@ public enum Op: String, Hashable, Sendable, Codable, CaseIterable {
   case causalConv1d = "causal-conv1d"
   case longConv = "long-conv"
   case rwkv4, s4d
+  case rmsNorm = "rms-norm"
+  case silu
+  case geluTanh = "gelu-tanh"
+  case softplus, swiglu, softmax
+  /// Values i and i + rotary/2 of a head are a pair.
+  case rope
+  /// Neighbours are a pair.
+  case ropeInterleaved = "rope-interleaved"
+  case argmax
+  case topK = "top-k"
+  case sampling
 
   /// The op whose kernels compute this one.
   public var kernelOp: Op { self == .moeGemm ? .gemm : self }
@@ -39,6 +50,8 @@ public enum Dimension: String, Hashable, Sendable, Codable, CaseIterable, Compar
   case topK = "top-k"
   /// Taps of a short convolution.
   case width
+  /// Values of a head that a rotary embedding turns.
+  case rotary
 
   private var order: Int { Self.allCases.firstIndex(of: self)! }
   public static func < (a: Dimension, b: Dimension) -> Bool { a.order < b.order }
@@ -168,6 +181,8 @@ public struct Problem: Hashable, Sendable, Codable {
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       return recurrenceOperations
     case .mamba1, .causalConv1d, .longConv, .rwkv4, .s4d: return sequenceOperations
+    case .rmsNorm, .silu, .geluTanh, .softplus, .swiglu, .softmax, .rope, .ropeInterleaved, .argmax, .topK, .sampling:
+      return decoderElements
     }
   }
 
@@ -195,6 +210,8 @@ public struct Problem: Hashable, Sendable, Codable {
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       return recurrenceBytes
     case .mamba1, .causalConv1d, .longConv, .rwkv4, .s4d: return sequenceBytes
+    case .rmsNorm, .silu, .geluTanh, .softplus, .swiglu, .softmax, .rope, .ropeInterleaved, .argmax, .topK, .sampling:
+      return decoderBytes
     }
   }
 }

@@ -82,6 +82,9 @@ extension Problem {
     case .longConv, .rwkv4: [.batch, .tokens, .channels]
     case .mamba1, .s4d: [.batch, .tokens, .channels, .state]
     case .causalConv1d: [.batch, .tokens, .channels, .width]
+    case .rmsNorm, .silu, .geluTanh, .softplus, .swiglu, .softmax, .argmax, .sampling: [.rows, .channels]
+    case .topK: [.rows, .channels, .topK]
+    case .rope, .ropeInterleaved: [.batch, .tokens, .heads, .headDim]
     }
   }
 
@@ -99,6 +102,7 @@ extension Problem {
     if op == .attention { try checkAttention() }
     if op.isRecurrence { try checkRecurrence() }
     if op.isSequence { try checkSequence() }
+    if op.isDecoderRow { try checkDecoderRow() }
     if op == .gemm, epilogue.contains(.gated), shape[.n] % 2 != 0 {
       throw ProblemTextError(message: "a gated epilogue needs n to be even, half gates and half ups, found n=\(shape[.n])")
     }

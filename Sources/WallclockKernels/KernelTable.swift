@@ -160,6 +160,17 @@ extension Op {
       case WC_OP_long_conv: .longConv
       case WC_OP_rwkv4: .rwkv4
       case WC_OP_s4d: .s4d
+      case WC_OP_rms_norm: .rmsNorm
+      case WC_OP_silu: .silu
+      case WC_OP_gelu_tanh: .geluTanh
+      case WC_OP_softplus: .softplus
+      case WC_OP_swiglu: .swiglu
+      case WC_OP_softmax: .softmax
+      case WC_OP_rope: .rope
+      case WC_OP_rope_interleaved: .ropeInterleaved
+      case WC_OP_argmax: .argmax
+      case WC_OP_top_k: .topK
+      case WC_OP_sampling: .sampling
       default: preconditionFailure("the kernel table names op \(op.rawValue), which Op does not know")
       }
   }
@@ -187,6 +198,17 @@ extension Op {
     case .longConv: WC_OP_long_conv
     case .rwkv4: WC_OP_rwkv4
     case .s4d: WC_OP_s4d
+    case .rmsNorm: WC_OP_rms_norm
+    case .silu: WC_OP_silu
+    case .geluTanh: WC_OP_gelu_tanh
+    case .softplus: WC_OP_softplus
+    case .swiglu: WC_OP_swiglu
+    case .softmax: WC_OP_softmax
+    case .rope: WC_OP_rope
+    case .ropeInterleaved: WC_OP_rope_interleaved
+    case .argmax: WC_OP_argmax
+    case .topK: WC_OP_top_k
+    case .sampling: WC_OP_sampling
     }
   }
 }

@@ -83,6 +83,12 @@ extension Problem {
       try PreparedRWKV4(RWKV4Operands(self, isas: isas, copies: copies, seed: seed), schedule)
     case .s4d:
       try S4DOperands(self, isas: isas, copies: copies, seed: seed).prepared(schedule)
+    case .rmsNorm, .silu, .geluTanh, .softplus, .swiglu, .softmax:
+      try PreparedRowwise(RowwiseOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .rope, .ropeInterleaved:
+      try PreparedRope(RopeOperands(self, isas: isas, copies: copies, seed: seed), schedule)
+    case .argmax, .topK, .sampling:
+      try PreparedSelection(SelectionOperands(self, isas: isas, copies: copies, seed: seed), schedule)
     }
   }
 

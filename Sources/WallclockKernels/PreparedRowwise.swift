@@ -27,7 +27,7 @@ final class RowwiseOperands {
     x = AlignedBuffer(count: copies * rows * channels)
     random.fill(x, scale: 1.5)
     y = AlignedBuffer(count: rows * channels)
-    residual = AlignedBuffer(count: problem.op == .residual ? rows * channels : 0)
+    residual = AlignedBuffer(count: problem.op == .residual || problem.op == .swiglu ? rows * channels : 0)
     random.fill(residual, scale: 1)
     weight = AlignedBuffer(count: channels)
     random.fill(weight, scale: 1)
@@ -93,7 +93,9 @@ final class PreparedRowwise: PreparedProblem {
     case .layerNorm:
       unsafe args.weight = UnsafePointer(operands.weight.unsafePointer)
       unsafe args.bias = UnsafePointer(operands.bias.unsafePointer)
-    case .residual:
+    case .rmsNorm:
+      unsafe args.weight = UnsafePointer(operands.weight.unsafePointer)
+    case .residual, .swiglu:
       unsafe args.residual = UnsafePointer(operands.residual.unsafePointer)
       unsafe args.ldr = c
     case .embedding:
@@ -134,7 +136,7 @@ final class PreparedRowwise: PreparedProblem {
       unsafe activations.append(
         ActivationRows(operands.x.unsafePointer + copy * rows * channels, columns: channels))
     }
-    if problem.op == .residual {
+    if operands.residual.count > 0 {
       unsafe activations.append(ActivationRows(operands.residual.unsafePointer, columns: channels))
     }
     ActivationRows.rewrite(activations, count: rows, on: executor)
@@ -161,7 +163,8 @@ final class PreparedRowwise: PreparedProblem {
       }
       for j in 0..<channels {
         let i = row * channels + j
-        let allowed = Tolerance.rowwise(problem.op, channels: channels, value: expected[i], rowScale: scale)
+        let allowed = Tolerance.rowwise(
+          problem.op, channels: channels, value: expected[i], rowScale: scale, x: Double(operands.x[i]))
         worst = max(worst, excess(Double(operands.y[i]), expected[i], allowed: allowed))
       }
     }

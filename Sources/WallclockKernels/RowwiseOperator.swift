@@ -28,6 +28,9 @@ package func runRows(
     unsafe part.ids.0 = all.ids.0.map { unsafe $0 + r }
     unsafe part.ids.1 = all.ids.1.map { unsafe $0 + r }
     unsafe part.ids.2 = all.ids.2.map { unsafe $0 + r }
+    unsafe part.sum = all.sum.map { unsafe $0 + r * all.ld_sum }
+    unsafe part.indices = all.indices.map { unsafe $0 + r * all.ld_indices }
+    unsafe part.uniform = all.uniform.map { unsafe $0 + r }
     // Every field was set by the operators here, within what the header allows.
     _ = unsafe function(&part)
   }
@@ -36,7 +39,7 @@ package func runRows(
 /// A row-wise kernel and how its rows are shared out.
 public struct RowwiseOperator: Sendable {
   public let kernel: KernelDescriptor
-  private let grain: Int
+  let grain: Int
 
   /// - Throws: `KernelError` when the kernel computes another op, the host lacks its ISA, or a knob
   ///   is not one it has.

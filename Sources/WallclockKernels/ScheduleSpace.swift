@@ -97,6 +97,8 @@ public enum ScheduleSpace {
       knobs = RecurrenceOperator.standardKnobs(kernel, problem, threads: threads)
     case .mamba1, .causalConv1d, .longConv, .rwkv4, .s4d:
       knobs = sequenceKnobs(kernel, problem, threads: threads)
+    case .rmsNorm, .silu, .geluTanh, .softplus, .swiglu, .softmax, .rope, .ropeInterleaved, .argmax, .topK, .sampling:
+      knobs[.rows] = max(1, min(64, l1 / (8 * max(1, problem.decoderColumns)), (problem.decoderRows + threads - 1) / threads))
     }
     return knobs.filter { kernel.knobs.contains($0.key) }
   }

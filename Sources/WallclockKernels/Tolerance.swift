@@ -118,8 +118,18 @@ public enum Tolerance {
   ///
   /// - Parameter rowScale: the largest magnitude the element's row has in the oracle's output; for
   ///   layer norm the largest |y| + 2·|bias|, which bounds both terms of the last sum.
-  public static func rowwise(_ op: Op, channels: Int, value: Double, rowScale: Double) -> Double {
+  /// - Parameter x: the element itself; of swiglu, whose gate falls faster than its value tells.
+  public static func rowwise(_ op: Op, channels: Int, value: Double, rowScale: Double, x: Double = 0) -> Double {
     switch op {
+    case .silu: activation(.silu, value)
+    case .geluTanh: activation(.geluTanh, value)
+    case .softplus: (10 + 4 * (value > 0 && value < 1 ? log(1 / value) : 0)) * u * value + 1e-36
+    case .swiglu: (12 + 2 * (x < 0 && x.isFinite ? -x : 0)) * u * abs(value) + 1e-33
+    case .rmsNorm: (8 + Double(channels).squareRoot()) * u * abs(value) + 1e-38
+    // The difference from the greatest is rounded, and its error grows with it; so does the sum's with their number.
+    case .softmax:
+      value.isNaN ? 0 : (8 + 2 * (value > 0 ? log(rowScale / value) : 0) + 2 * Double(channels).squareRoot()) * u * value + 2e-38
+    case .rope, .ropeInterleaved: 3 * u * rowScale + 1e-38
     case .gelu: activation(.gelu, value)
     case .residual: u * abs(value) + 1e-40
     case .embedding: 3 * u * rowScale + 1e-40

@@ -28,6 +28,7 @@ public enum MeasuredRun {
       case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2, .mamba1, .longConv, .rwkv4,
         .s4d: "f32"
       case .quantize, .residual, .embedding, .meanPool, .causalConv1d: nil
+      case .rmsNorm, .silu, .geluTanh, .softplus, .swiglu, .softmax, .rope, .ropeInterleaved, .argmax, .topK, .sampling: nil
       }
     return [compute, "read.dram"].compactMap { $0 }
   }

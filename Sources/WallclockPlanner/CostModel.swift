@@ -75,6 +75,7 @@ public struct CostModel: Sendable {
       // Known where it was measured, and nowhere else.
       case .moeGemm, .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2, .mamba1, .causalConv1d,
         .longConv, .rwkv4, .s4d: break
+      case .rmsNorm, .silu, .geluTanh, .softplus, .swiglu, .softmax, .rope, .ropeInterleaved, .argmax, .topK, .sampling: break
       case .attention:
         attentions[Self.attentionKey(problem, threads), default: []].append(measurement)
       case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
@@ -122,6 +123,8 @@ public struct CostModel: Sendable {
     case .linearAttention, .retention, .gla, .rwkv6, .rwkv7, .deltaNet, .gatedDeltaNet, .mamba2:
       throw .notMeasured(problem, threads: threads, "recurrences are not predicted")
     case .mamba1, .causalConv1d, .longConv, .rwkv4, .s4d: throw .notMeasured(problem, threads: threads, "scans and convolutions are not predicted")
+    case .rmsNorm, .silu, .geluTanh, .softplus, .swiglu, .softmax, .rope, .ropeInterleaved, .argmax, .topK, .sampling:
+      throw .notMeasured(problem, threads: threads, "row-wise ops of a decoder are not predicted")
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool: return try rowwise(problem, threads)
     }
   }

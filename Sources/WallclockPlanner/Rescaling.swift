@@ -130,6 +130,8 @@ public struct Rescaling: Sendable {
       return perRegion + operands / threads / linesInFlight.attention
     case .quantize, .layerNorm, .gelu, .residual, .embedding, .meanPool:
       return perRegion + lines(s[.rows], s[.channels]) / threads / linesInFlight.rows
+    case .rmsNorm, .silu, .geluTanh, .softplus, .swiglu, .softmax, .rope, .ropeInterleaved, .argmax, .topK, .sampling:
+      return perRegion + lines(problem.decoderRows, problem.decoderColumns) / threads / linesInFlight.rows
     case .mamba1, .causalConv1d, .longConv, .rwkv4, .s4d:
       let sequences = problem.op == .mamba1 ? 3 : problem.op == .rwkv4 ? 2 : 1
       return perRegion + Double(sequences) * lines(s[.batch] * s[.tokens], s[.channels]) / threads / linesInFlight.rows

@@ -29,6 +29,12 @@ private final class IdleExecutor: Executor {
       .longConv(tokens: 9, channels: 33), .longConv(tokens: 90, channels: 33), .rwkv4(tokens: 9, channels: 33),
       .s4d(tokens: 9, channels: 33, state: 4), .s4d(tokens: 9, channels: 33, state: 100), .s4d(tokens: 1, channels: 33, state: 4),
     ]
+    + [.rmsNorm, .silu, .geluTanh, .softplus, .swiglu, .softmax].map { .rowwise($0, rows: 7, channels: 33) }
+    + [
+      .rope(batch: 2, tokens: 5, heads: 3, headDim: 24, rotary: 10), .rope(.ropeInterleaved, tokens: 5, heads: 3, headDim: 24),
+      .selection(.argmax, rows: 7, channels: 133), .selection(.topK, rows: 7, channels: 133, topK: 9),
+      .selection(.sampling, rows: 7, channels: 133), .selection(.sampling, rows: 7, channels: 133, topK: 9),
+    ]
 
   /// Candidates share operands, so a kernel that writes nothing would pass on another's work.
   @Test(arguments: problems)

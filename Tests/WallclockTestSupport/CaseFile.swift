@@ -203,6 +203,7 @@ extension Int8: CaseElement { package static var caseType: String { "s8" } }
 extension UInt8: CaseElement { package static var caseType: String { "u8" } }
 extension Int16: CaseElement { package static var caseType: String { "s16" } }
 extension Int32: CaseElement { package static var caseType: String { "s32" } }
+extension Double: CaseElement { package static var caseType: String { "f64" } }
 extension Int64: CaseElement { package static var caseType: String { "s64" } }
 /// The bits of a bf16.
 extension UInt16: CaseElement { package static var caseType: String { "bf16" } }

@@ -21,6 +21,7 @@ package struct KernelCases {
       addRecurrences(tokens: tokens, dk: dk, dv: dv, chunk: chunk)
     }
     addSequences(seed: seed)
+    for (rows, columns) in [(1, 1), (3, 15), (2, 133), (1, 4200)] { addDecoderRows(rows, columns, seed: seed) }
   }
 
   /// The same as a file.

@@ -44,6 +44,7 @@ inline double value_at(const std::string &type, const unsigned char *p, size_t i
   if (type == "s16") return load(int16_t{});
   if (type == "s32") return load(int32_t{});
   if (type == "s64") return static_cast<double>(load(int64_t{}));
+  if (type == "f64") return load(0.0);
   const uint32_t bits = static_cast<uint32_t>(load(uint16_t{})) << 16;  // bf16
   float value;
   memcpy(&value, &bits, sizeof value);
@@ -546,6 +547,16 @@ class call {
       r.ids[i] = pointer<const int32_t>(ids[i]);
     }
     r.starts = pointer<const int64_t>("starts");
+    r.sum = pointer<float>("sum", &r.ld_sum);
+    r.cosines = pointer<const float>("cosines", &r.ld_angles);
+    r.sines = pointer<const float>("sines");
+    r.head_dim = case_.size("head_dim");
+    r.rotary = case_.size("rotary");
+    r.indices = pointer<int32_t>("indices", &r.ld_indices);
+    r.k = case_.size("k");
+    r.temperature = static_cast<float>(case_.number("temperature"));
+    r.top_p = static_cast<float>(case_.number("top_p"));
+    r.uniform = pointer<const double>("uniform");
     return invoke(kernel_.rowwise, r);
   }
 };

@@ -16,7 +16,7 @@
 //            arrays × array
 //   array    char name[16]                  the argument that points to it
 //            char alias[16]                 a second argument that points to it, or empty
-//            char type[8]                   f32 bf16 s8 u8 s16 s32 s64
+//            char type[8]                   f32 bf16 s8 u8 s16 s32 s64 f64
 //            u32 role                       1 = input, 2 = output, 3 = both
 //            u32 rule                       how an output is judged, 0 for an input
 //            u64 rows   u64 columns   u64 stride (elements, ≥ columns)
@@ -55,8 +55,10 @@
 //              arrays   k v y; parameters as panels without gaps, and the state to begin with as start
 //   s4d        scalars  tokens channels pairs bt begins
 //              arrays   u skip y; lambda, c and state as panels without gaps; the runner makes a convolution's filter
-//   row-wise   scalars  rows columns epsilon group ld_scale table_count normalize
-//              arrays   x y residual weight bias q scale offset sums table0 table1 table2 ids0 ids1 ids2 starts
+//   row-wise   scalars  rows columns epsilon group ld_scale table_count normalize head_dim rotary k temperature
+//                       top_p
+//              arrays   x y residual weight bias q scale offset sums table0 table1 table2 ids0 ids1 ids2 starts;
+//                       rope: ids0 cosines sines; rms-norm: sum; argmax, top-k, sampling: indices uniform
 #pragma once
 
 #include <math.h>
@@ -121,7 +123,7 @@ inline size_t bytes_of_type(const std::string &type) {
   if (type == "s8" || type == "u8") return 1;
   if (type == "bf16" || type == "s16") return 2;
   if (type == "f32" || type == "s32") return 4;
-  return type == "s64" ? 8 : 0;
+  return type == "s64" || type == "f64" ? 8 : 0;
 }
 
 // Reads a mapped file. After a failure every read gives zero and `error` says what and where.

@@ -74,6 +74,14 @@ struct lanes_avx2 {
     silu_each_avx2(v);
   }
   template <int count>
+  static WC_INLINE void exp_nonpositive_each(values (&v)[count]) {
+    exp_nonpositive_each_avx2(v);
+  }
+  template <int count>
+  static WC_INLINE void gelu_tanh_each(values (&v)[count]) {
+    gelu_tanh_each_avx2(v);
+  }
+  template <int count>
   static WC_INLINE void softplus_each(values (&v)[count]) {
     softplus_each_avx2(v);
   }

@@ -71,6 +71,14 @@ struct lanes_neon {
     silu_each_neon(v);
   }
   template <int count>
+  static WC_INLINE void exp_nonpositive_each(values (&v)[count]) {
+    exp_nonpositive_each_neon(v);
+  }
+  template <int count>
+  static WC_INLINE void gelu_tanh_each(values (&v)[count]) {
+    gelu_tanh_each_neon(v);
+  }
+  template <int count>
   static WC_INLINE void softplus_each(values (&v)[count]) {
     softplus_each_neon(v);
   }

@@ -49,6 +49,14 @@ struct lanes_scalar {
     for (int i = 0; i < count; ++i) v[i] = silu_scalar(v[i]);
   }
   template <int count>
+  static WC_INLINE void exp_nonpositive_each(values (&v)[count]) {
+    for (int i = 0; i < count; ++i) v[i] = exp_nonpositive_scalar(v[i]);
+  }
+  template <int count>
+  static WC_INLINE void gelu_tanh_each(values (&v)[count]) {
+    for (int i = 0; i < count; ++i) v[i] = gelu_tanh_scalar(v[i]);
+  }
+  template <int count>
   static WC_INLINE void softplus_each(values (&v)[count]) {
     for (int i = 0; i < count; ++i) v[i] = softplus_scalar(v[i]);
   }

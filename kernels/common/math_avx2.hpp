@@ -29,6 +29,26 @@ WC_INLINE void exp2_nonpositive_each_avx2(__m256 (&x)[count]) {
   WC_EACH r[i] = _mm256_fmadd_ps(r[i], f[i], _mm256_set1_ps(1.0f));
   WC_EACH x[i] = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(r[i]), n[i]));
 }
+
+// e^x of `count` vectors, see exp_nonpositive_scalar. What overflows on the way is below exp_floor, and masked.
+template <int count>
+WC_INLINE void exp_nonpositive_each_avx2(__m256 (&x)[count]) {
+  __m256 f[count], f2[count], r[count], other[count];
+  __m256i n[count];
+  WC_EACH r[i] = _mm256_mul_ps(x[i], _mm256_set1_ps(log2_e));
+  WC_EACH r[i] = _mm256_round_ps(r[i], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  WC_EACH f[i] = _mm256_fmsub_ps(x[i], _mm256_set1_ps(log2_e), r[i]);
+  WC_EACH f[i] = _mm256_fmadd_ps(x[i], _mm256_set1_ps(log2_e_low), f[i]);
+  WC_EACH n[i] = _mm256_slli_epi32(_mm256_cvtps_epi32(r[i]), 23);
+  WC_EACH f2[i] = _mm256_mul_ps(f[i], f[i]);
+  WC_EACH r[i] = _mm256_fmadd_ps(_mm256_set1_ps(exp2_r4), f[i], _mm256_set1_ps(exp2_r3));
+  WC_EACH other[i] = _mm256_fmadd_ps(_mm256_set1_ps(exp2_r2), f[i], _mm256_set1_ps(exp2_r1));
+  WC_EACH r[i] = _mm256_fmadd_ps(r[i], f2[i], other[i]);
+  WC_EACH r[i] = _mm256_fmadd_ps(r[i], f[i], _mm256_set1_ps(exp2_r0));
+  WC_EACH r[i] = _mm256_fmadd_ps(r[i], f[i], _mm256_set1_ps(1.0f));
+  WC_EACH r[i] = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(r[i]), n[i]));
+  WC_EACH x[i] = _mm256_and_ps(_mm256_cmp_ps(x[i], _mm256_set1_ps(exp_floor), _CMP_NLT_UQ), r[i]);
+}
 #undef WC_EACH
 
 WC_INLINE __m256 exp2_nonpositive_avx2(__m256 x) {

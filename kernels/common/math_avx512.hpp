@@ -29,6 +29,26 @@ WC_INLINE void exp2_nonpositive_each_avx512(__m512 (&x)[count]) {
   WC_EACH r[i] = _mm512_fmadd_ps(r[i], f[i], _mm512_set1_ps(1.0f));
   WC_EACH x[i] = _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(r[i]), n[i]));
 }
+
+// e^x of `count` vectors, see exp_nonpositive_scalar. What overflows on the way is below exp_floor, and masked.
+template <int count>
+WC_INLINE void exp_nonpositive_each_avx512(__m512 (&x)[count]) {
+  __m512 f[count], f2[count], r[count], other[count];
+  __m512i n[count];
+  WC_EACH r[i] = _mm512_mul_ps(x[i], _mm512_set1_ps(log2_e));
+  WC_EACH r[i] = _mm512_roundscale_ps(r[i], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  WC_EACH f[i] = _mm512_fmsub_ps(x[i], _mm512_set1_ps(log2_e), r[i]);
+  WC_EACH f[i] = _mm512_fmadd_ps(x[i], _mm512_set1_ps(log2_e_low), f[i]);
+  WC_EACH n[i] = _mm512_slli_epi32(_mm512_cvtps_epi32(r[i]), 23);
+  WC_EACH f2[i] = _mm512_mul_ps(f[i], f[i]);
+  WC_EACH r[i] = _mm512_fmadd_ps(_mm512_set1_ps(exp2_r4), f[i], _mm512_set1_ps(exp2_r3));
+  WC_EACH other[i] = _mm512_fmadd_ps(_mm512_set1_ps(exp2_r2), f[i], _mm512_set1_ps(exp2_r1));
+  WC_EACH r[i] = _mm512_fmadd_ps(r[i], f2[i], other[i]);
+  WC_EACH r[i] = _mm512_fmadd_ps(r[i], f[i], _mm512_set1_ps(exp2_r0));
+  WC_EACH r[i] = _mm512_fmadd_ps(r[i], f[i], _mm512_set1_ps(1.0f));
+  WC_EACH x[i] = _mm512_castsi512_ps(_mm512_maskz_add_epi32(
+      _mm512_cmp_ps_mask(x[i], _mm512_set1_ps(exp_floor), _CMP_NLT_UQ), _mm512_castps_si512(r[i]), n[i]));
+}
 #undef WC_EACH
 
 WC_INLINE __m512 exp2_nonpositive_avx512(__m512 x) {
@@ -138,8 +158,10 @@ class decay_avx512 {
     WC_EACH x[i] = _mm512_mul_ps(x[i], scale[i]);
   }
 
- private:
+ protected:
   __m512 low_, high_;
+
+ private:
   // The bits of 2^(i/32), rounded to f32, less i·2¹⁸.
   alignas(64) static constexpr uint32_t bits[32] = {
       0x3f800000, 0x3f7ecd87, 0x3f7daac3, 0x3f7c980f, 0x3f7b95c2, 0x3f7aa43a, 0x3f79c3d3, 0x3f78f4f0,
@@ -147,6 +169,28 @@ class decay_avx512 {
       0x3f7504f3, 0x3f74fbaf, 0x3f7508a4, 0x3f752c4d, 0x3f75672a, 0x3f75b9be, 0x3f76248c, 0x3f76a81e,
       0x3f7744fd, 0x3f77fbb8, 0x3f78ccdf, 0x3f79b907, 0x3f7ac0c7, 0x3f7be4ba, 0x3f7d257d, 0x3f7e83b3,
   };
+};
+
+// e^x of `count` vectors for x ≤ 0 by the same table, as exp_nonpositive_scalar, but for the last bits: within 2 ulp for
+// x ≥ −87.3, 0 below and for −∞; NaN for NaN. What overflows on the way is masked.
+class exponential_avx512 : public decay_avx512 {
+ public:
+  WC_INLINE exponential_avx512() {}
+
+  template <int count>
+  WC_INLINE void each(__m512 (&x)[count]) const {
+    const __m512 shift = _mm512_set1_ps(393216.0f);  // 1.5·2¹⁸: the sum's last bit is worth 1/32
+    __m512 n[count], f[count], scale[count];
+    WC_EACH n[i] = _mm512_fmadd_ps(x[i], _mm512_set1_ps(log2_e), shift);
+    WC_EACH f[i] = _mm512_fmsub_ps(x[i], _mm512_set1_ps(log2_e), _mm512_sub_ps(n[i], shift));
+    WC_EACH f[i] = _mm512_fmadd_ps(x[i], _mm512_set1_ps(log2_e_low), f[i]);
+    WC_EACH scale[i] = _mm512_permutex2var_ps(low_, _mm512_castps_si512(n[i]), high_);
+    WC_EACH scale[i] = _mm512_castsi512_ps(_mm512_add_epi32(
+        _mm512_castps_si512(scale[i]), _mm512_slli_epi32(_mm512_castps_si512(n[i]), 18)));
+    WC_EACH f[i] = _mm512_mul_ps(_mm512_fmadd_ps(_mm512_set1_ps(0.24022649f), f[i], _mm512_set1_ps(0.6931573f)), f[i]);
+    WC_EACH x[i] = _mm512_maskz_fmadd_ps(
+        _mm512_cmp_ps_mask(x[i], _mm512_set1_ps(exp_floor), _CMP_NLT_UQ), f[i], scale[i], scale[i]);
+  }
 };
 #undef WC_EACH
 

@@ -30,6 +30,26 @@ WC_INLINE void exp2_nonpositive_each_neon(float32x4_t (&x)[count]) {
   WC_EACH x[i] = vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(r[i]), n[i]));
 }
 
+// e^x of `count` vectors, see exp_nonpositive_scalar. What overflows on the way is below exp_floor, and masked.
+template <int count>
+WC_INLINE void exp_nonpositive_each_neon(float32x4_t (&x)[count]) {
+  float32x4_t f[count], f2[count], r[count], other[count];
+  int32x4_t n[count];
+  WC_EACH r[i] = vrndnq_f32(vmulq_f32(x[i], vdupq_n_f32(log2_e)));
+  WC_EACH f[i] = vfmaq_f32(vnegq_f32(r[i]), x[i], vdupq_n_f32(log2_e));
+  WC_EACH f[i] = vfmaq_f32(f[i], x[i], vdupq_n_f32(log2_e_low));
+  WC_EACH n[i] = vshlq_n_s32(vcvtq_s32_f32(r[i]), 23);
+  WC_EACH f2[i] = vmulq_f32(f[i], f[i]);
+  WC_EACH r[i] = vfmaq_f32(vdupq_n_f32(exp2_r3), vdupq_n_f32(exp2_r4), f[i]);
+  WC_EACH other[i] = vfmaq_f32(vdupq_n_f32(exp2_r1), vdupq_n_f32(exp2_r2), f[i]);
+  WC_EACH r[i] = vfmaq_f32(other[i], r[i], f2[i]);
+  WC_EACH r[i] = vfmaq_f32(vdupq_n_f32(exp2_r0), r[i], f[i]);
+  WC_EACH r[i] = vfmaq_f32(vdupq_n_f32(1.0f), r[i], f[i]);
+  WC_EACH r[i] = vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(r[i]), n[i]));
+  WC_EACH x[i] = vreinterpretq_f32_u32(
+      vbicq_u32(vreinterpretq_u32_f32(r[i]), vcltq_f32(x[i], vdupq_n_f32(exp_floor))));
+}
+
 // x where it is not negative, else 0; −0 and NaN pass, which FMAX would not do for −0.
 WC_INLINE float32x4_t positive_part_neon(float32x4_t x) {
   return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x), vcltzq_f32(x)));

@@ -104,6 +104,22 @@ WC_INLINE float gelu_scalar(float x) {
 
 constexpr float log2_e = 1.44269502f;
 
+// What log2_e lacks of log₂e.
+constexpr float log2_e_low = 1.92596299e-8f;
+
+// Where e^x is still a normal number.
+constexpr float exp_floor = -87.3f;
+
+// e^x for x ≤ 0: within 2 ulp for x ≥ −87.3, 0 below and for −∞; NaN for NaN. x·log₂e is never rounded: what is left of
+// it beside its nearest integer is a fused multiply-add's.
+WC_INLINE float exp_nonpositive_scalar(float x) {
+  if (x != x) return x;
+  if (x < exp_floor) return 0.0f;
+  const float n = round_even_scalar(x * log2_e);
+  const float f = __builtin_fmaf(x, log2_e_low, __builtin_fmaf(x, log2_e, -n));
+  return exp2_assemble_scalar(n, f);
+}
+
 // What multiplies x and x³ in log₂e·2·√(2/π)·(x + 0.044715·x³).
 constexpr float gelu_tanh_c1 = 2.30220819f;
 constexpr float gelu_tanh_c3 = 0.102943242f;

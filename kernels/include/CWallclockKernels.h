@@ -85,6 +85,18 @@ typedef enum wc_op {
   WC_OP_long_conv,
   WC_OP_rwkv4,
   WC_OP_s4d,  // some rows are long_conv's functions, for the filter that wc_s4d_filter makes
+  // Row-wise ops of a decoder, see wc_rowwise_args.
+  WC_OP_rms_norm,
+  WC_OP_silu,
+  WC_OP_gelu_tanh,
+  WC_OP_softplus,
+  WC_OP_swiglu,
+  WC_OP_softmax,
+  WC_OP_rope,              // a pair is value i and value i + rotary/2 of a head
+  WC_OP_rope_interleaved,  // a pair is values 2i and 2i + 1
+  WC_OP_argmax,
+  WC_OP_top_k,
+  WC_OP_sampling,
 } wc_op;
 
 // How the B operand lies in memory once packed.
@@ -289,7 +301,37 @@ typedef struct wc_rowwise_args {
   // y[s] = mean of them (zeros when empty), divided by its L2 norm, unless that is 0, when normalize != 0
   const int64_t *starts;
   int32_t normalize;
+
+  // rms_norm: h = x + residual, or x; y = h/√(mean of h² + epsilon) · weight. h goes to `sum` where that is not null;
+  // sum may be residual or x, and no output another. Without residual sum must be null.
+  // silu, gelu_tanh, softplus: y = f(x).  swiglu: y = silu(x) · residual.
+  // softmax: y = e^(x − max)/Σ e^(x − max). −∞ weighs nothing, a row of nothing else is zeros, as a query that sees no
+  // key; a row with a NaN or +∞ is NaN.
+  float *sum;
+  size_t ld_sum;
+
+  // rope: columns = heads·head_dim; pair i of each head is turned by the angle whose cosine and sine are in row ids[0][r]
+  // of the tables, ld_angles apart; values from `rotary` on stay as they are. rotary is even, ≤ head_dim.
+  // rope: cosines, sines of rotary/2.  rope_interleaved: of rotary, each cosine twice, each sine as −sin, +sin.
+  const float *cosines, *sines;
+  size_t ld_angles;
+  size_t head_dim, rotary;
+
+  // argmax, top_k, sampling: indices rows×1, ×k, ×1. A row with a NaN has no order: −1, and y is NaN.
+  // argmax: the greatest value's, the lowest of equal ones.
+  // top_k: the k greatest, 1 ≤ k ≤ min(columns, WC_LARGEST_TOP_K), descending, equal ones by index; y rows×k their values.
+  // sampling: w = e^((x − max)/temperature), to a multiple of 2⁻³², 0 below 2⁻³³; of the k greatest (k = 0: of all), as
+  // top_k orders them, the fewest whose weights come to top_p of theirs, 0 < top_p ≤ 1. Of those, by ascending index,
+  // the first whose weights so far exceed uniform[r] of them all, uniform in [0, 1). temperature 0 is argmax. −1 also
+  // where the greatest is infinite.
+  int32_t *indices;
+  size_t ld_indices;
+  size_t k;
+  float temperature, top_p;
+  const double *uniform;
 } wc_rowwise_args;
+
+enum { WC_LARGEST_TOP_K = 256 };
 
 // ---------------------------------------------------------------------------------------------
 // recurrences: linear attention and its family, one head and some columns of its state
@@ -470,7 +512,8 @@ wc_status wc_attention_reference(const wc_attention_args *args, double *o);
 wc_status wc_attention_kept(wc_type type, size_t rows, size_t d, const float *x, size_t ldx, float *y);
 
 // All of y (or, for quantize, the dequantised q: of bf16 when scale is null, else of the 8-bit values)
-// as f64, rows×columns, row-major.
+// as f64, rows×columns, row-major. argmax rows×1 and top_k rows×k make indices. sampling makes rows×2: of the answer
+// in args->indices the share of all weights that lies before it, and with it; −1 twice where it may not be drawn.
 wc_status wc_rowwise_reference(wc_op op, const wc_rowwise_args *args, double *y);
 
 // What a call should make, in f64, row-major. z is made, and needed, by linear_attention alone.

@@ -1,6 +1,7 @@
 // The row-wise ops as plain loops in f64: the oracle's twin.
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../common/isa.hpp"
@@ -95,8 +96,11 @@ double embedding(const wc_rowwise_args &g, size_t r, size_t c) {
 
 }  // namespace
 
+#include "decoder_reference.hpp"
+
 extern "C" wc_status wc_rowwise_reference(wc_op op, const wc_rowwise_args *args, double *y) {
   const wc_rowwise_args &g = *args;
+  if (op == WC_OP_argmax || op == WC_OP_top_k || op == WC_OP_sampling) return selected_rows(op, g, y);
   for (size_t r = 0; r < g.rows; ++r, y += g.columns) {
     switch (op) {
       case WC_OP_quantize: quantize(g, r, y); break;
@@ -114,7 +118,8 @@ extern "C" wc_status wc_rowwise_reference(wc_op op, const wc_rowwise_args *args,
       case WC_OP_embedding:
         for (size_t c = 0; c < g.columns; ++c) y[c] = embedding(g, r, c);
         break;
-      default: return WC_UNSUPPORTED;
+      default:
+        if (decoder_row(op, g, r, y) != WC_OK) return WC_UNSUPPORTED;
     }
   }
   return WC_OK;

@@ -2,26 +2,9 @@
 //
 // Include inside the target region of that ISA: the templates take its features. Nothing is included
 // here, so that no standard header is compiled within a region. Each op reads and writes rows×columns
-// elements and nothing else; y may be x, and residual may be y.
+// elements and nothing else; y may be x, and residual may be y. rows.hpp comes before.
 
 namespace {
-
-// (first ≤ columns): one block of full or partial width at column `first`.
-template <class L>
-WC_INLINE typename L::values load_at(const float *row, size_t first, size_t columns) {
-  const size_t left = columns - first;
-  return left >= L::width ? L::load(row + first) : L::load_first(row + first, left);
-}
-
-template <class L>
-WC_INLINE void store_at(float *row, size_t first, size_t columns, typename L::values v) {
-  const size_t left = columns - first;
-  if (left >= L::width) {
-    L::store(row + first, v);
-  } else {
-    L::store_first(row + first, v, left);
-  }
-}
 
 // Mean and variance over the row, in two passes while it is in L1. The second pass also sums the
 // differences from the mean: they are what the mean's rounding left over, and are taken out of both,
@@ -105,29 +88,6 @@ WC_INLINE wc_status layer_norm(const wc_rowwise_args &g) {
     layer_norm_row<L>(
         g.x + r * g.ldx, g.residual ? g.residual + r * g.ldr : nullptr, g.weight, g.bias, g.epsilon,
         g.columns, g.y + r * g.ldy);
-  }
-  return WC_OK;
-}
-
-template <class L>
-WC_INLINE wc_status gelu(const wc_rowwise_args &g) {
-  for (size_t r = 0; r < g.rows; ++r) {
-    const float *x = g.x + r * g.ldx;
-    float *y = g.y + r * g.ldy;
-    size_t c = 0;
-    for (; c + 4 * L::width <= g.columns; c += 4 * L::width) {
-      typename L::values v[4];
-#pragma clang loop unroll(full)
-      for (int i = 0; i < 4; ++i) v[i] = L::load(x + c + i * L::width);
-      L::gelu_each(v);
-#pragma clang loop unroll(full)
-      for (int i = 0; i < 4; ++i) L::store(y + c + i * L::width, v[i]);
-    }
-    for (; c < g.columns; c += L::width) {
-      typename L::values v[1] = {load_at<L>(x, c, g.columns)};
-      L::gelu_each(v);
-      store_at<L>(y, c, g.columns, v[0]);
-    }
   }
   return WC_OK;
 }

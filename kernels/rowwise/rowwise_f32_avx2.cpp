@@ -4,14 +4,11 @@
 #include "CWallclockKernels.h"
 
 WC_TARGET_BEGIN(avx2)
+#include "rows.hpp"
 #include "rowwise_f32.hpp"
 
 extern "C" wc_status layernorm_f32_avx2(const wc_rowwise_args *g) {
   return layer_norm<wc::lanes_avx2>(*g);
-}
-
-extern "C" wc_status gelu_f32_avx2(const wc_rowwise_args *g) {
-  return gelu<wc::lanes_avx2>(*g);
 }
 
 extern "C" wc_status residual_f32_avx2(const wc_rowwise_args *g) {

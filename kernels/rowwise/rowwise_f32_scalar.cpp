@@ -2,14 +2,11 @@
 #include "../common/lanes_scalar.hpp"
 #include "CWallclockKernels.h"
 
+#include "rows.hpp"
 #include "rowwise_f32.hpp"
 
 extern "C" wc_status layernorm_f32_scalar(const wc_rowwise_args *g) {
   return layer_norm<wc::lanes_scalar>(*g);
-}
-
-extern "C" wc_status gelu_f32_scalar(const wc_rowwise_args *g) {
-  return gelu<wc::lanes_scalar>(*g);
 }
 
 extern "C" wc_status residual_f32_scalar(const wc_rowwise_args *g) {
