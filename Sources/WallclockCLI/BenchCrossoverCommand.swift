@@ -19,8 +19,8 @@ struct BenchCrossoverCommand: AsyncParsableCommand {
         wallclock tune --shapes crossover.shapes --budget 10m
       Prefill: as many tokens as the context, attention causal. Decode: one token; attention over a cache
       of the context, the others from their state; caches and states come from memory, as those of a model's other
-      layers push them out, unless --state hot. Only the op itself is compared, without projections; a mamba1 or long-conv
-      has heads × head-dim channels. Both sides run their tuned schedule where the host's profile has one, otherwise
+      layers push them out, unless --state hot. Only the op itself is compared, without projections; mamba1, rwkv4, s4d and
+      long-conv have heads × head-dim channels. Both sides run their tuned schedule where the host's profile has one, otherwise
       the default; --write-shapes writes the problems to tune. A context is the first of those compared from which the
       architecture is faster beyond doubt at all larger ones, and the estimate lies between it and the one before.
       """)
@@ -29,7 +29,7 @@ struct BenchCrossoverCommand: AsyncParsableCommand {
   @Option(name: .customLong("head-dim"), help: "Values per head.") var headDim: Int
   @Option(name: .customLong("kv-heads"), help: "Attention's heads of keys and values; default all.") var kvHeads: Int?
   @Option(name: .long, help: "Sequences.") var batch = 1
-  @Option(name: .customLong("state-size"), help: "Rows of a recurrence's state, values per channel of mamba1; default: head-dim, mamba2 128, mamba1 16.")
+  @Option(name: .customLong("state-size"), help: "Rows of a recurrence's state, values per channel of mamba1 and s4d; default: head-dim, mamba2 128, mamba1 16, s4d 64.")
   var stateSize: Int?
   @Option(name: [.customLong("op"), .customLong("ops")], parsing: .upToNextOption, help: "Architectures; default all.")
   var ops: [Op] = []
@@ -45,7 +45,7 @@ struct BenchCrossoverCommand: AsyncParsableCommand {
   var shapesFile: String?
   @OptionGroup var output: OutputOptions
 
-  static let architectures: [Op] = Op.recurrences + [.mamba1, .longConv]
+  static let architectures: [Op] = Op.recurrences + [.rwkv4, .s4d, .mamba1, .longConv]
 
   func validate() throws {
     for (name, value) in [("heads", heads), ("head-dim", headDim), ("batch", batch), ("state-size", stateSize ?? 1)]
@@ -122,6 +122,10 @@ struct BenchCrossoverCommand: AsyncParsableCommand {
     case .mamba1:
       return .mamba1(
         batch: batch, tokens: tokens, channels: heads * headDim, state: stateSize ?? 16, operands: operands(phase))
+    case .s4d:
+      return .s4d(batch: batch, tokens: tokens, channels: heads * headDim, state: stateSize ?? 64, operands: operands(phase))
+    case .rwkv4:
+      return .rwkv4(batch: batch, tokens: tokens, channels: heads * headDim, operands: operands(phase))
     case .longConv:
       return .longConv(batch: batch, tokens: tokens, channels: heads * headDim, state: operands(phase))
     default:
