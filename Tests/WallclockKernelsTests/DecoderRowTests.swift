@@ -131,8 +131,7 @@ private func rows(_ count: Int, _ columns: Int, scale: Float, _ random: inout Te
         worstUnits = max(worstUnits, error / Double(Float(abs(expected)).ulp))
       }
     }
-    // z, which the error grows with, is 1.7 at −1.
-    #expect(worstUnits <= (kernel.op == .geluTanh ? 8 : 5))
+    #expect(worstUnits <= 4)
     report(kernel, "\(Self.sample.count) values; from −1 up within \((worstUnits * 100).rounded() / 100) ulp")
   }
 
