@@ -36,13 +36,11 @@ class Product:
         kind = openvino.Type.bf16 if in_bf16 else openvino.Type.f32
         query = op.parameter(q.shape, openvino.Type.f32)
         parameters, results, self.tensors = [query], [], [self._shared(q, openvino.Type.f32)]
-        scale = op.constant(np.array(operands.scale, np.float32))
         for _ in range(copies):
             pair = [op.parameter(x.shape, kind) for x in (k, v)]
-            inputs, factor = (query, *pair), scale
-            if in_bf16:
-                inputs, factor = (op.convert(query, "bf16"), *pair), op.convert(scale, "bf16")
-            o = self._attend(*inputs, factor, p.mask == "causal" and not cached)
+            # Without a scale of its own it takes ours, one over the root of the head size.
+            asked = op.convert(query, "bf16") if in_bf16 else query
+            o = op.scaled_dot_product_attention(asked, *pair, causal=p.mask == "causal" and not cached)
             results.append(op.result(op.convert(o, "f32") if in_bf16 else o))
             parameters += pair
             self.tensors += [self._shared(x, kind) for x in (k, v)]
@@ -52,14 +50,6 @@ class Product:
         for i, tensor in enumerate(self.tensors):
             self.request.set_input_tensor(i, tensor)
         self.calls, self.products_in_run = 1, copies
-
-    @staticmethod
-    def _attend(q, k, v, scale, causal):
-        if causal:
-            return op.scaled_dot_product_attention(q, k, v, scale=scale, causal=True)
-        # The scale follows a mask in the list of inputs; one value of it is broadcast.
-        mask = op.convert_like(op.constant(np.zeros((1, 1), np.float32)), q)
-        return op.scaled_dot_product_attention(q, k, v, mask, scale, causal=False)
 
     @staticmethod
     def _heads_first(array):
