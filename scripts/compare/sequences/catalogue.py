@@ -33,6 +33,7 @@ SIDES = (
     Side("pytorch", "eager", both("mamba1")),
     Side("pytorch", "compiled", both("mamba1")),
     Side("pytorch", "conv1d", both("causal-conv1d")),
+    Side("pytorch", "conv1d-native", both("causal-conv1d")),
     Side("pytorch", "fft", ("long-conv",)),
 )  # fmt: skip
 

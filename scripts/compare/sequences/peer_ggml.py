@@ -9,9 +9,9 @@ import numpy as np
 from common.ggml import BF16, F16, F32, I32, Library
 from sequences.operands import to_bf16
 
-# Of a graph that repeats one operation which is soon done.
+# A graph repeats an operation that is soon done: up to so many times, and to so many steps of its inner loop.
 REPEATS = 16
-SOON = 1 << 24
+STEPS = 1 << 20
 # Of one operation and what is around it.
 MOST_TENSORS = 32
 FLOAT = 4
@@ -23,7 +23,7 @@ class Product:
         self.version, self.problem = lib.version, problem
         self.backend = lib.backend_cpu_init()
         lib.backend_cpu_set_n_threads(self.backend, threads)
-        nodes = copies if copies > 1 else REPEATS if self._steps() < SOON else 1
+        nodes = copies if copies > 1 else max(1, min(REPEATS, STEPS // self._steps()))
         most = nodes * MOST_TENSORS
         self.context, self.values = lib.context(most, graph=most), []
         make = {

@@ -39,7 +39,7 @@ class Product:
         make = {
             "sdpa": self._attention, "sdpa-bf16-in-out": lambda x: self._attention(x, converted=True), "chunked": self._chunked,
             "step": self._step, "eager": self._mamba1, "compiled": lambda x: self._mamba1(x, compiled=True),
-            "conv1d": self._conv1d, "fft": self._long_conv,
+            "conv1d": self._conv1d, "conv1d-native": lambda x: self._conv1d(x, onednn=False), "fft": self._long_conv,
         }[variant]  # fmt: skip
         self.work = [make(operands) for _ in range(copies)]
         self.calls, self.products_in_run, self.results = copies, copies, None
@@ -299,7 +299,9 @@ class Product:
 
         return run
 
-    def _conv1d(self, x):
+    def _conv1d(self, x, onednn=True):
+        """By oneDNN, which PyTorch prefers with several threads, or by its own loops."""
+        torch.backends.mkldnn.set_flags(onednn)
         weight, bias, state = (tensor(x[name]).clone() for name in ("weight", "bias", "state"))
         inputs, kept, channels = tensor(x["x"].T).clone(), x["state"].shape[1], self.problem.channels
         self.arranged = lambda rows, s: {"y": rows.T, "state": s}
