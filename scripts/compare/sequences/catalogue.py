@@ -37,16 +37,24 @@ SIDES = (
     Side("pytorch", "fft", ("long-conv",)),
 )  # fmt: skip
 
-_NO_RECURRENCE = "no operation for it; a loop of single ones is another kind of work"
-# Of peers by section (prefix), where there is no side: the reason.
+_NONE = "no operation for it; a graph of single ones is another kind of work"
+_LINEAR = "its LinearAttention has not been set up here yet"
+# Of peers by section (prefix), where there is no side: the reason. What a peer has, but has not been set up, says so.
 LACKING = {
     ("onnxruntime", "attention bf16"): "its CPU provider has no bf16 attention",
-    ("openvino", "causal-conv1d"): "no short convolution that carries a state; of concatenation, convolution and SiLU apart",
-    ("onnxruntime", "causal-conv1d"): "no short convolution that carries a state; of concatenation, convolution and SiLU apart",
-    ("openvino", "long-conv"): "its DFT on CPUs is not built for convolutions; not compared",
-    ("onnxruntime", "long-conv"): "its DFT is a reference implementation",
-    ("openvino", ""): _NO_RECURRENCE,
-    ("onnxruntime", ""): _NO_RECURRENCE,
+    ("onnxruntime", "causal-conv1d"): "its CausalConvWithState has not been set up here yet",
+    ("onnxruntime", "gated-delta-net"): "its LinearAttention and GatedDeltaNet have not been set up here yet",
+    ("onnxruntime", "delta-net"): _LINEAR,
+    ("onnxruntime", "gla"): _LINEAR,
+    ("onnxruntime", "retention"): _LINEAR,
+    ("onnxruntime", "linear-attention"): "its LinearAttention has not been set up here yet; whether it divides by the sum of keys is not known",
+    ("openvino", "gated-delta-net"): "its GatedDeltaNet has not been set up here yet",
+    ("openvino", "delta-net"): "its GatedDeltaNet has not been set up here yet",
+    ("openvino", "causal-conv1d"): "its PagedCausalConv is for paged caches alone; not set up here",
+    ("openvino", "long-conv"): "its DFT has not been set up here",
+    ("onnxruntime", "long-conv"): "its DFT has not been set up here",
+    ("openvino", ""): _NONE,
+    ("onnxruntime", ""): _NONE,
     ("ggml", "linear-attention"): "no operation that divides by the sum of keys",
     ("ggml", "long-conv"): "no FFT",
 }
