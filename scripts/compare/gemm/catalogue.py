@@ -1,24 +1,10 @@
 """Which peers there are, what each computes, and why the rest is left out."""
 
+from common.catalogue import Side, lacking_of, sides_of
+
 FORMATS = ("f32", "bf16", "w8a8", "w4a8-g32", "w4a8-g64", "w4a8-g128", "w4a16-g32", "w4a16-g64", "w4a16-g128")
 ALL_W4A8 = tuple(f for f in FORMATS if f.startswith("w4a8"))
 ALL_W4A16 = tuple(f for f in FORMATS if f.startswith("w4a16"))
-
-
-class Side:
-    """One way of one library to compute some formats.
-
-    - work: `same` as ours (f32 in and out, whatever quantises the activations included), or in what it differs: such sides
-      are sampled with --unlike only, and never count as best peer.
-    """
-
-    def __init__(self, peer, variant, formats, work="same"):
-        self.peer, self.variant, self.formats, self.work = peer, variant, formats, work
-
-    @property
-    def name(self):
-        return f"{self.peer}:{self.variant}" if self.variant else self.peer
-
 
 SIDES = (
     Side("onednn", "", ("f32", "bf16", "w8a8")),
@@ -65,12 +51,9 @@ PLUGINS = ("onednn", "openblas")
 
 
 def sides(form, peers, unlike):
-    return [s for s in SIDES if s.peer in peers and form in s.formats and (unlike or s.work == "same")]
+    return sides_of(SIDES, form, peers, unlike)
 
 
 def lacking(peer, form):
     """Why `peer` has no side for `form`; None where it has one."""
-    if any(s.peer == peer and form in s.formats and s.work == "same" for s in SIDES):
-        return None
-    reasons = [reason for (name, prefix), reason in LACKING.items() if name == peer and form.startswith(prefix)]
-    return reasons[0] if reasons else "not compared"
+    return lacking_of(SIDES, LACKING, peer, form)

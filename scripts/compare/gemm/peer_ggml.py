@@ -4,71 +4,17 @@ Weights lie in the first of the CPU's buffer types that takes them, as in llama.
 """
 
 import ctypes
-import importlib.metadata
-import importlib.util
-from ctypes import POINTER, c_bool, c_char_p, c_float, c_int, c_int64, c_size_t, c_void_p
-from pathlib import Path
+from ctypes import POINTER, c_float, c_void_p
 
 import numpy as np
+from common.ggml import BF16, F32, Q4_0, Q4_K, Q8_0, Library
 
-# ggml_type
-F32, Q4_0, Q8_0, Q4_K, BF16 = 0, 2, 8, 12, 30
 TYPES = {"F32": F32, "BF16": BF16, "Q4_0": Q4_0, "Q8_0": Q8_0, "Q4_K": Q4_K}
 MOST_NODES = 8192
 # Of a graph that repeats one product.
 REPEATS = 16
 # ggml_tensor begins with its type and, at 8, its buffer.
 BUFFER_OFFSET = 8
-
-
-class InitParams(ctypes.Structure):
-    _fields_ = [("mem_size", c_size_t), ("mem_buffer", c_void_p), ("no_alloc", c_bool)]
-
-
-PROTOTYPES = {
-    "ggml_init": (c_void_p, [InitParams]),
-    "ggml_new_tensor_2d": (c_void_p, [c_void_p, c_int, c_int64, c_int64]),
-    "ggml_mul_mat": (c_void_p, [c_void_p, c_void_p, c_void_p]),
-    "ggml_new_graph_custom": (c_void_p, [c_void_p, c_size_t, c_bool]),
-    "ggml_build_forward_expand": (None, [c_void_p, c_void_p]),
-    "ggml_tensor_overhead": (c_size_t, []),
-    "ggml_graph_overhead_custom": (c_size_t, [c_size_t, c_bool]),
-    "ggml_quantize_chunk": (
-        c_size_t,
-        [c_int, POINTER(c_float), c_void_p, c_int64, c_int64, c_int64, POINTER(c_float)],
-    ),
-    "ggml_backend_cpu_init": (c_void_p, []),
-    "ggml_backend_cpu_set_n_threads": (None, [c_void_p, c_int]),
-    "ggml_backend_cpu_buffer_type": (c_void_p, []),
-    "ggml_backend_get_device": (c_void_p, [c_void_p]),
-    "ggml_backend_dev_backend_reg": (c_void_p, [c_void_p]),
-    "ggml_backend_dev_supports_op": (c_bool, [c_void_p, c_void_p]),
-    "ggml_backend_reg_get_proc_address": (c_void_p, [c_void_p, c_char_p]),
-    "ggml_backend_buft_alloc_buffer": (c_void_p, [c_void_p, c_size_t]),
-    "ggml_backend_buft_name": (c_char_p, [c_void_p]),
-    "ggml_backend_alloc_ctx_tensors_from_buft": (c_void_p, [c_void_p, c_void_p]),
-    "ggml_backend_tensor_set": (None, [c_void_p, c_void_p, c_size_t, c_size_t]),
-    "ggml_backend_tensor_get": (None, [c_void_p, c_void_p, c_size_t, c_size_t]),
-    "ggml_backend_graph_compute": (c_int, [c_void_p, c_void_p]),
-    "ggml_nbytes": (c_size_t, [c_void_p]),
-}
-
-
-class Library:
-    """The functions of PROTOTYPES, from whichever of ggml's libraries has them."""
-
-    def __init__(self):
-        found = importlib.util.find_spec("llama_cpp")
-        if found is None or not found.origin:
-            raise ImportError("llama_cpp is not installed")
-        folder = Path(found.origin).parent / "lib"
-        loaded = [ctypes.CDLL(folder / f"lib{name}.so", ctypes.RTLD_GLOBAL) for name in ("ggml-base", "ggml-cpu", "ggml")]
-        for name, (result, arguments) in PROTOTYPES.items():
-            function = next((getattr(lib, name) for lib in loaded if hasattr(lib, name)), None)
-            if function is None:
-                raise ImportError(f"ggml's libraries in {folder} have no {name}")
-            function.restype, function.argtypes = result, arguments
-            setattr(self, name.removeprefix("ggml_"), function)
 
 
 def _rows(operands, kind, lib):
@@ -110,7 +56,7 @@ def q4_k_values(blocks, n, k):
 class Product:
     def __init__(self, variant, operands, copies, threads):
         lib = self.lib = Library()
-        self.version = importlib.metadata.version("llama_cpp_python")
+        self.version = lib.version
         kind = TYPES[variant]
         self.checks = dict(activations={F32: "f32", BF16: "bf16"}.get(kind, "row"))
         self.operands = operands
@@ -124,34 +70,22 @@ class Product:
         nodes = copies if copies > 1 else REPEATS if operands.m * operands.n * operands.k < 1 << 26 else 1
         if nodes > MOST_NODES:
             raise ValueError(f"{nodes} copies of the weights; expected at most {MOST_NODES}")
-        weights = self._context(copies)
-        inputs = self._context(nodes + 1, graph=MOST_NODES)
+        weights = lib.context(copies)
+        inputs = lib.context(nodes + 1, graph=MOST_NODES)
         tensors = [lib.new_tensor_2d(weights, kind, operands.k, operands.n) for _ in range(copies)]
         a = lib.new_tensor_2d(inputs, F32, operands.k, operands.m)
         products = [lib.mul_mat(inputs, tensors[i % copies], a) for i in range(nodes)]
         buffer_type = self._buffer_type(tensors[0], products[0])
         for allocated, kind_of_buffer in ((weights, buffer_type), (inputs, lib.backend_cpu_buffer_type())):
-            if not lib.backend_alloc_ctx_tensors_from_buft(allocated, kind_of_buffer):
-                raise MemoryError("ggml could not allocate its tensors")
+            lib.allocate(allocated, kind_of_buffer)
         for tensor in tensors:
-            self._set(tensor, rows)
-        self._set(a, operands.a)
+            lib.set(tensor, rows)
+        lib.set(a, operands.a)
         self.graph = lib.new_graph_custom(inputs, MOST_NODES, False)
         for product in products:
             lib.build_forward_expand(self.graph, product)
         self.last, self.calls, self.products_in_run = products[-1], 0, nodes
         self.layout = lib.backend_buft_name(buffer_type).decode()
-
-    def _context(self, tensors, graph=0):
-        lib = self.lib
-        size = (tensors + 1) * lib.tensor_overhead() + (lib.graph_overhead_custom(graph, False) if graph else 0)
-        return lib.init(InitParams(size, None, True))
-
-    def _set(self, tensor, array):
-        array = np.ascontiguousarray(array)
-        if self.lib.nbytes(tensor) != array.nbytes:
-            raise ValueError(f"ggml's tensor has {self.lib.nbytes(tensor)} bytes; expected {array.nbytes}")
-        self.lib.backend_tensor_set(tensor, array.ctypes.data, 0, array.nbytes)
 
     def _buffer_type(self, tensor, product):
         """The first that takes the product with its weights in it; the plain one at last."""
@@ -174,10 +108,7 @@ class Product:
         return lib.backend_cpu_buffer_type()
 
     def run(self):
-        if self.lib.backend_graph_compute(self.backend, self.graph) != 0:
-            raise RuntimeError("ggml_backend_graph_compute failed")
+        self.lib.compute(self.backend, self.graph)
 
     def output(self):
-        out = np.empty((self.operands.m, self.operands.n), np.float32)
-        self.lib.backend_tensor_get(self.last, out.ctypes.data, 0, out.nbytes)
-        return out
+        return self.lib.get(self.last, (self.operands.m, self.operands.n))

@@ -3,7 +3,7 @@
 import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper
-from operands import variation
+from gemm.operands import variation
 
 CONTRIBUTED = "com.microsoft"
 

@@ -4,7 +4,7 @@ import numpy as np
 import openvino
 from openvino import opset13 as op
 from openvino import properties
-from operands import variation
+from gemm.operands import variation
 
 
 def _config(variant, operands, threads):

@@ -1,10 +1,8 @@
-"""The ratio table of scripts/compare-gemm, from its lines of JSON: pure, measures nothing."""
+"""The table of ratios of a script that compares with peers, from its lines of JSON: pure, measures nothing."""
 
 import json
 import math
 import re
-
-import catalogue
 
 # A shape is lost where the whole interval lies below this.
 LOSS = 0.97
@@ -15,7 +13,7 @@ WIDE = 0.05
 # Cells are marked where more than this part of a peer's time was taken off as the cost of calling it.
 MUCH = 0.1
 # What every line of a pair holds; beside these, `failed`, or what was measured.
-PAIR = {"format": str, "k": int, "n": int, "m": int, "state": str, "threads": int, "side": str, "work": str}
+PAIR = {"threads": int, "side": str, "work": str}
 MEASURED = {
     "ratio": (int, float), "ours": str, "schedule": str, "label": str, "oursNanoseconds": (int, float), "peerNanoseconds": (int, float),
 }  # fmt: skip
@@ -23,8 +21,25 @@ RUN = {"cpu": str, "cpus": int, "date": str, "load": (int, float), "wallclock": 
        "plugins": dict}  # fmt: skip
 
 
+class Subject:
+    """What a script compares.
+
+    - script: its name; title: of the table.
+    - problem: the class of its problems. It has FIELDS, names and types of what names one in a line of results; of(entry), which
+      raises ValueError where they name none; and for the table section, row, column (what columns are in order by, and a head),
+      order (of problems) and sizes (for an example).
+    - section, row: the heads of what problems' sections and rows are.
+    - marks: what to say of the columns beside the rest.
+    - peers: all there are; lacking(peer, section): why a peer has no side there, or None.
+    """
+
+    def __init__(self, script, title, problem, section, row, marks, peers, lacking):
+        self.script, self.title, self.problem, self.section, self.row = script, title, problem, section, row
+        self.marks, self.peers, self.lacking = marks, peers, lacking
+
+
 class BadResults(Exception):
-    """A line that is none of compare-gemm's."""
+    """A line that is none of the script's."""
 
 
 def _expect(entry, fields):
@@ -33,14 +48,13 @@ def _expect(entry, fields):
             raise ValueError(f"{name} {entry[name]!r}")
 
 
-def _parsed(line):
+def _parsed(line, subject):
     entry = json.loads(line)
     if "run" in entry:
         _expect(entry["run"], RUN)
         return entry
-    _expect(entry, PAIR)
-    if entry["format"] not in catalogue.FORMATS:
-        raise ValueError(f"format {entry['format']!r}")
+    _expect(entry, {**subject.problem.FIELDS, **PAIR})
+    subject.problem.of(entry)
     if "failed" in entry:
         _expect(entry, {"failed": str})
     else:
@@ -51,7 +65,7 @@ def _parsed(line):
     return entry
 
 
-def read(path):
+def read(path, subject):
     """(runs, measured): what each run was, and the last line for each problem, thread count and side."""
     runs, sides = [], {}
     with open(path, encoding="utf-8") as file:
@@ -60,15 +74,15 @@ def read(path):
         if not line:
             continue
         try:
-            entry = _parsed(line)
+            entry = _parsed(line, subject)
         except (ValueError, KeyError, TypeError) as error:
             if number == len(lines):
                 break  # what was being written when the machine went down
-            raise BadResults(f"{path}:{number}: {error!r}; expected a line of compare-gemm") from None
+            raise BadResults(f"{path}:{number}: {error!r}; expected a line of {subject.script}") from None
         if "run" in entry:
             runs.append(entry["run"])
         else:
-            sides[tuple(entry[name] for name in PAIR)] = entry
+            sides[tuple(entry[name] for name in (*subject.problem.FIELDS, *PAIR))] = entry
     return runs, list(sides.values())
 
 
@@ -83,65 +97,73 @@ def geometric_mean(values):
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
-def summary(runs, entries):
+def summary(runs, entries, subject):
     """What the table shows, as data: the best peer of each problem, means, losses, what failed and what there is not."""
-    problems = {}
+    fields = list(subject.problem.FIELDS)
+    problems, expected = {}, {}
     for entry in entries:
-        key = tuple(entry[name] for name in ("format", "threads", "k", "n", "m", "state"))
-        problems.setdefault(key, []).append(entry)
-    expected = {}
-    for entry in entries:
+        problem = subject.problem.of(entry)
+        group = problems.setdefault((entry["threads"], *(entry[name] for name in fields)), (problem, []))
+        group[1].append(entry)
         if entry["work"] == "same":
-            expected.setdefault(entry["format"], set()).add(entry["side"])
+            expected.setdefault(problem.section, set()).add(entry["side"])
     results = []
-    for key, sides in problems.items():
-        form, threads, k, n, m, state = key
+    for (threads, *_), (problem, sides) in problems.items():
         measured = sorted((s for s in sides if "failed" not in s), key=lambda s: s["ratio"])
         best = next((s for s in measured if s["work"] == "same"), None)
-        results.append(
-            {"format": form, "threads": threads, "k": k, "n": n, "m": m, "state": state, "best": best, "sides": measured,
-             "missing": sorted(expected.get(form, set()) - {s["side"] for s in measured})}  # fmt: skip
-        )
-    results.sort(key=lambda r: (catalogue.FORMATS.index(r["format"]), r["threads"], r["k"] * r["n"], r["k"], r["m"], r["state"]))
+        missing = sorted(expected.get(problem.section, set()) - {s["side"] for s in measured})
+        named = {subject.section: problem.section, "threads": threads, **problem.fields()}
+        results.append({**named, "best": best, "sides": measured, "missing": missing})
+    order = {section: i for i, section in enumerate(_sections(results, subject))}
+    results.sort(key=lambda r: (order[r[subject.section]], r["threads"], subject.problem.of(r).order))
     groups = {}
     for result in results:
         if result["best"]:
-            groups.setdefault((result["format"], result["threads"]), []).append(result)
+            groups.setdefault((result[subject.section], result["threads"]), []).append(result)
     means = [
         {
-            "format": form,
+            subject.section: section,
             "threads": threads,
             "geometricMean": geometric_mean([r["best"]["ratio"] for r in group]),
             "problems": len(group),
             "losses": sum(is_loss(r["best"]) for r in group),
         }
-        for (form, threads), group in groups.items()
+        for (section, threads), group in groups.items()
     ]
     by_side, versions = {}, {}
     plugins = {name: version for run in runs for name, version in run["plugins"].items()}
     for entry in entries:
         if "failed" not in entry:
-            by_side.setdefault((entry["side"], entry["format"], entry["threads"], entry["work"]), []).append(entry["ratio"])
+            key = (entry["side"], subject.problem.of(entry).section, entry["threads"], entry["work"])
+            by_side.setdefault(key, []).append(entry["ratio"])
             versions[entry["side"]] = plugins.get(entry["side"], entry["label"].partition(";")[0])
-    formats = list(dict.fromkeys(r["format"] for r in results))
     return {
         "runs": runs,
         "problems": results,
         "means": means,
         "losses": [r for r in results if r["best"] and is_loss(r["best"])],
         "sides": [
-            {"side": side, "format": form, "threads": threads, "work": work, "geometricMean": geometric_mean(ratios),
+            {"side": side, subject.section: section, "threads": threads, "work": work, "geometricMean": geometric_mean(ratios),
              "problems": len(ratios), "version": versions[side]}
-            for (side, form, threads, work), ratios in sorted(by_side.items())
+            for (side, section, threads, work), ratios in sorted(by_side.items())
         ],  # fmt: skip
         "failures": [e for e in entries if "failed" in e],
         "lacking": [
-            {"peer": peer, "format": form, "reason": reason}
-            for form in formats
-            for peer in catalogue.PEERS
-            if (reason := catalogue.lacking(peer, form))
+            {"peer": peer, subject.section: section, "reason": reason}
+            for section in order
+            for peer in subject.peers
+            if (reason := subject.lacking(peer, section))
         ],
     }
+
+
+def _sections(results, subject):
+    """In the order of their first problems."""
+    first = {}
+    for result in results:
+        order, section = subject.problem.of(result).order, result[subject.section]
+        first[section] = min(order, first.get(section, order))
+    return sorted(first, key=first.get)
 
 
 def call_nanoseconds(side):
@@ -179,8 +201,9 @@ def microseconds(nanoseconds):
     return f"{nanoseconds / 1000:.4g}"
 
 
-def markdown(report):
-    lines = ["# GEMM beside its peers", ""]
+def markdown(report, subject):
+    section_of, problem_of = subject.section, subject.problem.of
+    lines = [f"# {subject.title}", ""]
     for run in report["runs"][-1:]:
         lines += [
             f"{run['cpu']}, {run['cpus']} CPUs; {run['date']}, load {run['load']:.1f}; Wallclock {run['wallclock']}; "
@@ -192,51 +215,49 @@ def markdown(report):
         "Each cell: time of the best peer ÷ ours, both sampled in turn; above 1, Wallclock is faster. **Bold**: significantly below "
         f"{LOSS} (the whole 98 % interval). *: the interval reaches further than {WIDE:.0%}. ᵗ: our schedule is a tuned one, "
         f"elsewhere it is the default. °: the cost of calls taken off is more than {MUCH:.0%} of the peer's time. †: a peer "
-        f"of the format gave no ratio here, failed or not sampled yet. c: weights from memory, rotated over copies on both sides; otherwise hot.",
+        f"of the {section_of} gave no ratio here, failed or not sampled yet. {subject.marks}",
         "",
     ]
     lines += rows(
-        ["format", "threads", "geometric mean", "problems", "lost"],
-        [[m["format"], m["threads"], f"{m['geometricMean']:.3f}", m["problems"], m["losses"]] for m in report["means"]],
+        [section_of, "threads", "geometric mean", "problems", "lost"],
+        [[m[section_of], m["threads"], f"{m['geometricMean']:.3f}", m["problems"], m["losses"]] for m in report["means"]],
     )
-    for form, threads in dict.fromkeys((r["format"], r["threads"]) for r in report["problems"]):
-        group = [r for r in report["problems"] if (r["format"], r["threads"]) == (form, threads)]
-        columns = sorted({(r["m"], r["state"]) for r in group})
-        shapes = list(dict.fromkeys((r["k"], r["n"]) for r in group))
-        found = {(r["k"], r["n"], r["m"], r["state"]): cell(r) for r in group}
-        lines += ["", f"## {form}, {threads} thread{'s' * (threads > 1)}", ""]
+    for section, threads in dict.fromkeys((r[section_of], r["threads"]) for r in report["problems"]):
+        group = [(problem_of(r), r) for r in report["problems"] if (r[section_of], r["threads"]) == (section, threads)]
+        columns = sorted({p.column for p, _ in group})
+        found = {(p.row, p.column): cell(r) for p, r in group}
+        lines += ["", f"## {section}, {threads} thread{'s' * (threads > 1)}", ""]
         lines += rows(
-            ["K×N", *(f"M={m}{' c' if state == 'cold' else ''}" for m, state in columns)],
-            [[f"{k}×{n}", *(found.get((k, n, *column), "–") for column in columns)] for k, n in shapes],
+            [subject.row, *(head for _, head in columns)],
+            [[row, *(found.get((row, column), "–") for column in columns)] for row in dict.fromkeys(p.row for p, _ in group)],
         )
     lines += ["", "## Lost", ""]
     lost = [
-        [r["format"], r["threads"], f"{r['k']}×{r['n']}", f"{r['m']} {r['state']}", f"{s['ratio']:.3f}",
+        [r[section_of], r["threads"], problem_of(r).row, problem_of(r).column[1], f"{s['ratio']:.3f}",
          f"{s['interval'][0]:.3f} to {s['interval'][1]:.3f}", microseconds(s["oursNanoseconds"]),
          microseconds(s["peerNanoseconds"]), microseconds(call_nanoseconds(s)), s["side"], f"{s['schedule']} ({s['ours']})"]
         for r in sorted(report["losses"], key=lambda r: r["best"]["ratio"])
         for s in [r["best"]]
     ]  # fmt: skip
-    head = ["format", "threads", "K×N", "M", "ratio", "interval", "ours µs", "peer µs", "calls µs", "peer", "our schedule"]
+    head = [section_of, "threads", subject.row, "", "ratio", "interval", "ours µs", "peer µs", "calls µs", "peer", "our schedule"]
     lines += rows(head, lost) if lost else ["None."]
     lines += ["", "## Each peer", ""]
     lines += rows(
-        ["peer", "version", "format", "threads", "geometric mean", "problems", "work"],
-        [[s["side"], s["version"], s["format"], s["threads"], f"{s['geometricMean']:.3f}", s["problems"],
+        ["peer", "version", section_of, "threads", "geometric mean", "problems", "work"],
+        [[s["side"], s["version"], s[section_of], s["threads"], f"{s['geometricMean']:.3f}", s["problems"],
           "the same" if s["work"] == "same" else f"not the same: {s['work']}; never best peer"] for s in report["sides"]],
     )  # fmt: skip
     if report["lacking"]:
         lines += ["", "## Not compared", ""]
-        lines += rows(["peer", "format", "why"], [[x["peer"], x["format"], x["reason"]] for x in report["lacking"]])
+        lines += rows(["peer", section_of, "why"], [[x["peer"], x[section_of], x["reason"]] for x in report["lacking"]])
     if report["failures"]:
         lines += ["", "## Failed", ""]
         seen = {}
         for failure in report["failures"]:
-            seen.setdefault((failure["side"], failure["format"], failure["failed"]), []).append(failure)
+            seen.setdefault((failure["side"], problem_of(failure).section, failure["failed"]), []).append(failure)
         lines += rows(
-            ["peer", "format", "problems", "why"],
-            [[side, form, f"{len(group)}, e.g. m={group[0]['m']} n={group[0]['n']} k={group[0]['k']} "
-              f"{group[0]['state']} {group[0]['threads']}T", why.replace("|", "\\|")]
-             for (side, form, why), group in seen.items()],
+            ["peer", section_of, "problems", "why"],
+            [[side, section, f"{len(group)}, e.g. {problem_of(group[0]).sizes} {group[0]['threads']}T", why.replace("|", "\\|")]
+             for (side, section, why), group in seen.items()],
         )  # fmt: skip
     return "\n".join(lines)

@@ -1,4 +1,8 @@
-"""Samples Wallclock's GEMM and one peer in turn, problem by problem; each pair is a line of JSON."""
+"""Samples Wallclock and one peer in turn, problem by problem; each pair is a line of JSON.
+
+A problem has `fields()` (what its lines hold), `options()` (what names it to `wallclock bench compare`), `side_arguments()`
+(what names it to a side.py, after peer and variant) and `operands_key` (problems that share it share operands on disk).
+"""
 
 import json
 import os
@@ -9,8 +13,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-import catalogue
 
 # What decides a library's kernels behind its back; every side runs without.
 UNSET = (
@@ -26,17 +28,6 @@ CONFIDENCE_MARGIN = "0.01"
 PASSING = ("were preempted", "interrupted")
 
 
-class Problem:
-    def __init__(self, form, m, n, k, state):
-        self.format, self.m, self.n, self.k, self.state = form, m, n, k, state
-
-    def fields(self):
-        return {"format": self.format, "m": self.m, "n": self.n, "k": self.k, "state": self.state}
-
-    def __str__(self):
-        return f"gemm {self.format} m={self.m} n={self.n} k={self.k} state={self.state}"
-
-
 class Failure(Exception):
     """A pair that gave no ratio."""
 
@@ -45,20 +36,6 @@ def last_level_cache_bytes():
     units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
     sizes = [p.read_text().strip() for p in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
     return max((int(s[:-1]) * units[s[-1]] if s[-1] in units else int(s) for s in sizes), default=8 << 20)
-
-
-def weight_bytes(form, n, k):
-    """Bytes that one set of weights takes, with its scales."""
-    if form in ("f32", "bf16"):
-        return n * k * (4 if form == "f32" else 2)
-    group = int(form.partition("-g")[2] or k)
-    return n * k * (8 if form.startswith("w8") else 4) // 8 + 4 * n * (k // group)
-
-
-def copies(problem):
-    """Sets of weights that a cold problem rotates over, by the rule of Wallclock itself: over four times the last-level cache."""
-    target = 4 * max(last_level_cache_bytes(), 8 << 20)
-    return max(2, min(4096, target // weight_bytes(problem.format, problem.n, problem.k) + 1))
 
 
 def exit_reason(done):
@@ -70,11 +47,15 @@ def exit_reason(done):
 
 
 class Measurer:
-    """Runs `wallclock bench compare` for one pair after another."""
+    """Runs `wallclock bench compare` for one pair after another.
 
-    def __init__(self, program, python, backends, seconds):
+    - side_program: the side.py that drives peers; plugins: those that are backends of Wallclock instead.
+    """
+
+    def __init__(self, program, python, backends, seconds, side_program, plugins=()):
         self.program, self.python, self.seconds = program, python, seconds
-        self.operands = tempfile.TemporaryDirectory(prefix="wallclock-compare-gemm-")
+        self.side_program, self.plugins = side_program, plugins
+        self.operands = tempfile.TemporaryDirectory(prefix="wallclock-compare-")
         self.environment = {k: v for k, v in os.environ.items() if k not in UNSET}
         self.unset = [name for name in UNSET if name in os.environ]
         # The sides' NumPy only makes and checks operands.
@@ -87,16 +68,15 @@ class Measurer:
         self.operands.cleanup()
 
     def command_of(self, side, problem, threads):
-        if side.peer in catalogue.PLUGINS:
+        if side.peer in self.plugins:
             return side.peer
-        words = [str(Path(__file__).with_name("side.py")), side.peer, side.variant, problem.format]
-        words += map(str, (problem.m, problem.n, problem.k, problem.state, copies(problem), threads, self.operands.name))
+        words = [self.side_program, side.peer, side.variant, *problem.side_arguments(), threads, self.operands.name]
+        words = list(map(str, words))
         return f"exec:{self.python_side} {shlex.join(words)}"
 
     def compare(self, ours, side, problem, threads):
-        words = [self.program, "bench", "compare", ours, self.command_of(side, problem, threads), "--op", "gemm"]
-        words += ["--types", problem.format, "--m", problem.m, "--n", problem.n, "--k", problem.k, "--state", problem.state]
-        words += ["--threads", threads, "--min-time", self.seconds, "--margin", CONFIDENCE_MARGIN, "--precision", "0.02"]
+        words = [self.program, "bench", "compare", ours, self.command_of(side, problem, threads)]
+        words += [*problem.options(), "--threads", threads, "--min-time", self.seconds, "--margin", CONFIDENCE_MARGIN, "--precision", "0.02"]
         words += ["--timeout", PATIENCE, "--json"]
         child = subprocess.Popen(
             list(map(str, words)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -137,13 +117,13 @@ class Measurer:
         }  # fmt: skip
 
     def _drop_operands_of_others(self, problem):
-        """Weights of one shape at a time: a grid's would fill the disk."""
-        if self.kept != (problem.n, problem.k):
+        """Those of all would fill the disk."""
+        if self.kept != problem.operands_key:
             for path in Path(self.operands.name).iterdir():
                 path.unlink()
-            self.kept = (problem.n, problem.k)
+            self.kept = problem.operands_key
 
-    def _plugins(self):
+    def _versions(self):
         """The versions of the backends that Wallclock finds, by name."""
         done = subprocess.run(
             [self.program, "host", "--no-ceilings", "--json"], check=True, stdout=subprocess.PIPE, text=True, env=self.environment
@@ -156,7 +136,7 @@ class Measurer:
         return {
             "wallclock": version, "cpu": model[0].partition(":")[2].strip() if model else "unknown CPU",
             "cpus": len(os.sched_getaffinity(0)), "date": time.strftime("%Y-%m-%d %H:%M"), "load": os.getloadavg()[0],
-            "command": command, "secondsPerPair": self.seconds, "unset": self.unset, "plugins": self._plugins(),
+            "command": command, "secondsPerPair": self.seconds, "unset": self.unset, "plugins": self._versions(),
         }  # fmt: skip
 
 
@@ -170,7 +150,8 @@ def say(text):
 
 def run(measurer, work, known, file, limit, command):
     """Measures what `known` lacks, a line each as soon as it is there. Returns how many pairs are left."""
-    key = lambda e: tuple(e[name] for name in ("format", "m", "n", "k", "state", "threads", "side"))
+    names = [*work[0][1].fields(), "threads", "side"] if work else []
+    key = lambda e: tuple(e[name] for name in names)
     have = {key(e) for e in known if not is_passing(e)}
     todo = [w for w in work if key({**w[1].fields(), "threads": w[2], "side": w[0].name}) not in have]
     print(json.dumps({"run": measurer.description(command)}), file=file, flush=True)
