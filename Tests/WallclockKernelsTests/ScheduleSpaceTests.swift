@@ -67,7 +67,20 @@ func randomProblem(_ random: inout TestRandom, largest: Int) -> Problem {
       headDim: random.integer(1...80), mask: Mask.kinds.randomElement(using: &random)!)
   default:
     let ops = Op.allCases.filter { $0.kernelOp != .gemm && $0 != .attention && !$0.isRecurrence && !$0.isSequence }
-    return .rowwise(ops.randomElement(using: &random)!, rows: size(), channels: size())
+    let op = ops.randomElement(using: &random)!
+    if op.isRope {
+      let half = random.integer(1...40)
+      return .rope(
+        op, batch: random.integer(1...3), tokens: size(), heads: random.integer(1...4), headDim: 2 * half + random.integer(0...1),
+        rotary: 2 * random.integer(1...half), state: state)
+    }
+    if op == .topK || op == .sampling {
+      let channels = size()
+      return .selection(
+        op, rows: size(), channels: channels, topK: op == .topK || random.integer(0...1) == 0 ? random.integer(1...min(256, channels)) : nil,
+        state: state)
+    }
+    return .rowwise(op, rows: size(), channels: size())
   }
 }
 

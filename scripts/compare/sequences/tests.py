@@ -174,6 +174,8 @@ class SequenceOutputs(unittest.TestCase):
             self.close(found["o"], decoded(case["o"], "<f8"), str(p))
         names = {"deltaBias": "bias", "start": "state"}
         for case in json.loads((FIXTURES / "sequences.json").read_text())["cases"]:
+            if case["op"] in ("rwkv4", "s4d"):
+                continue  # no peer is compared with these
             sizes = {"states": "state"}
             words = [f"{sizes.get(name, name)}={value}" for name, value in case["sizes"].items()]
             p = of(" ".join([case["op"], "batch=1", *words] + ["epilogue=silu"] * (case["op"] == "causal-conv1d")))
