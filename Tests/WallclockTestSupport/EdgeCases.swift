@@ -19,6 +19,7 @@ extension KernelCases {
     for columns in [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130, 384] {
       made.addRowwise(4, columns)
     }
+    for columns in [1, 5, 16, 33, 130] { made.addDecoderRows(3, columns, seed: seed) }
     for (tokens, dk, dv, chunk) in recurrenceEdges { made.addRecurrences(tokens: tokens, dk: dk, dv: dv, chunk: chunk) }
     made.addSequences(seed: seed)
     made.addGELU()
